@@ -1,0 +1,9 @@
+//! Phoenix as a library.
+#![allow(missing_docs, reason = "skeleton")]
+
+pub mod digest;
+pub mod event;
+pub mod layer;
+pub mod plan;
+pub mod store;
+pub mod view;

@@ -1,0 +1,266 @@
+//! Canonical encoding of operations.
+//!
+//! Each value is written with its length or as a fixed number of bytes, each
+//! enum with a tag, so that different values never encode alike. Fields are
+//! taken apart exhaustively: a new field does not compile until somebody has
+//! decided whether it is part of what an operation *is*.
+
+use super::op::{
+    Command, ConfigPatch, Copy, Debian, Exec, ExecKind, FileOp, Healthcheck, Mount, MountKind,
+    Network, Op, Sharing, Source,
+};
+
+/// Raised whenever the same operation may encode or behave otherwise than
+/// before, so that results of older versions are never taken for new ones.
+pub(super) const VERSION: u32 = 1;
+
+/// Collects the bytes of a canonical encoding.
+#[derive(Default)]
+pub(super) struct Encoder {
+    hasher: blake3::Hasher,
+}
+
+impl Encoder {
+    pub(super) fn finish(&self) -> [u8; 32] {
+        *self.hasher.finalize().as_bytes()
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.number(bytes.len() as u64);
+        self.hasher.update(bytes);
+        self
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        self.hasher.update(&number.to_le_bytes());
+        self
+    }
+
+    fn flag(&mut self, flag: bool) -> &mut Self {
+        self.number(u64::from(flag))
+    }
+
+    fn tag(&mut self, tag: &'static str) -> &mut Self {
+        self.text(tag)
+    }
+
+    fn texts(&mut self, texts: &[String]) -> &mut Self {
+        self.number(texts.len() as u64);
+        for text in texts {
+            self.text(text);
+        }
+        self
+    }
+
+    fn pairs<'a>(
+        &mut self,
+        pairs: impl ExactSizeIterator<Item = (&'a String, &'a String)>,
+    ) -> &mut Self {
+        self.number(pairs.len() as u64);
+        for (name, value) in pairs {
+            self.text(name).text(value);
+        }
+        self
+    }
+
+    fn option<T: ?Sized>(
+        &mut self,
+        value: Option<&T>,
+        encode: impl FnOnce(&mut Self, &T),
+    ) -> &mut Self {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            encode(self, value);
+        }
+        self
+    }
+
+    fn option_text(&mut self, text: Option<&str>) -> &mut Self {
+        self.option(text, |e, text| {
+            e.text(text);
+        })
+    }
+
+    fn option_number(&mut self, number: Option<u64>) -> &mut Self {
+        self.option(number.as_ref(), |e, number| {
+            e.number(*number);
+        })
+    }
+
+    pub(super) fn op(&mut self, op: &Op) {
+        match op {
+            Op::Source(source) => {
+                self.tag("source");
+                self.source(source);
+            }
+            Op::Exec(exec) => {
+                self.tag("exec");
+                self.exec(exec);
+            }
+            Op::File(file) => {
+                self.tag("file");
+                self.file(file);
+            }
+            Op::Config(patch) => {
+                self.tag("config");
+                self.config(patch);
+            }
+        }
+    }
+
+    fn source(&mut self, source: &Source) {
+        match source {
+            Source::Scratch => {
+                self.tag("scratch");
+            }
+            Source::Rootfs { path } => {
+                self.tag("rootfs").bytes(path.as_os_str().as_encoded_bytes());
+            }
+            Source::Oci { path, tag } => {
+                self.tag("oci")
+                    .bytes(path.as_os_str().as_encoded_bytes())
+                    .option_text(tag.as_deref());
+            }
+            Source::Debian(debian) => {
+                self.tag("debian");
+                self.debian(debian);
+            }
+            Source::Local { name, path } => {
+                self.tag("local").text(name).bytes(path.as_os_str().as_encoded_bytes());
+            }
+        }
+    }
+
+    fn debian(&mut self, debian: &Debian) {
+        let Debian { suite, mirror, keyring, components, include, arch } = debian;
+        self.text(suite)
+            .option_text(mirror.as_deref())
+            .option(keyring.as_deref(), |e, path| {
+                e.bytes(path.as_os_str().as_encoded_bytes());
+            })
+            .texts(components)
+            .texts(include)
+            .option_text(arch.as_deref());
+    }
+
+    fn exec(&mut self, exec: &Exec) {
+        let Exec {
+            command,
+            env,
+            workdir,
+            user,
+            network,
+            timeout: _, // a limit on waiting; it does not change what a success is
+            mounts,
+            kind,
+        } = exec;
+        match command {
+            Command::Shell(script) => self.tag("shell").text(script),
+            Command::Argv(argv) => self.tag("argv").texts(argv),
+        };
+        self.pairs(env.iter().map(|(name, value)| (name, value)))
+            .option_text(workdir.as_deref())
+            .option_text(user.as_deref())
+            .tag(match network {
+                Network::Host => "host",
+                Network::None => "none",
+            })
+            .tag(match kind {
+                ExecKind::Step => "step",
+                ExecKind::Packages => "packages",
+                ExecKind::Test => "test",
+            })
+            .number(mounts.len() as u64);
+        for mount in mounts {
+            self.mount(mount);
+        }
+    }
+
+    fn mount(&mut self, mount: &Mount) {
+        let Mount { target, kind } = mount;
+        self.text(target);
+        match kind {
+            MountKind::Bind { input, source, writable } => {
+                self.tag("bind").number(*input as u64).text(source).flag(*writable);
+            }
+            MountKind::Cache { id, sharing, mode, uid, gid } => {
+                self.tag("cache").text(id);
+                self.tag(match sharing {
+                    Sharing::Shared => "shared",
+                    Sharing::Locked => "locked",
+                    Sharing::Private => "private",
+                });
+                self.number(u64::from(*mode)).number(u64::from(*uid)).number(u64::from(*gid));
+            }
+            MountKind::Tmpfs { size } => {
+                self.tag("tmpfs").option_number(*size);
+            }
+            MountKind::Secret { id, env, mode, uid, gid, required } => {
+                self.tag("secret").text(id).option_text(env.as_deref());
+                self.number(u64::from(*mode)).number(u64::from(*uid)).number(u64::from(*gid));
+                self.flag(*required);
+            }
+        }
+    }
+
+    fn file(&mut self, file: &FileOp) {
+        match file {
+            FileOp::Copy(Copy { input, sources, dest, exclude, owner, mode, keep_mtime }) => {
+                self.tag("copy").number(*input as u64).texts(sources).text(dest).texts(exclude);
+                self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
+                self.flag(*keep_mtime);
+            }
+            FileOp::Write { path, content, owner, mode } => {
+                self.tag("write").text(path).bytes(content);
+                self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
+            }
+            FileOp::Mkdir { path, owner, mode } => {
+                self.tag("mkdir").text(path);
+                self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
+            }
+            FileOp::Symlink { target, path } => {
+                self.tag("symlink").text(target).text(path);
+            }
+            FileOp::Remove { paths, required } => {
+                self.tag("remove").texts(paths).flag(*required);
+            }
+        }
+    }
+
+    fn config(&mut self, patch: &ConfigPatch) {
+        let ConfigPatch {
+            entrypoint,
+            cmd,
+            env,
+            labels,
+            expose,
+            volumes,
+            user,
+            workdir,
+            stop_signal,
+            healthcheck,
+            author,
+        } = patch;
+        for argv in [entrypoint, cmd] {
+            self.option(argv.as_ref(), |e, argv| {
+                e.texts(argv);
+            });
+        }
+        self.pairs(env.iter().map(|(name, value)| (name, value)));
+        self.pairs(labels.iter()).texts(expose).texts(volumes);
+        for text in [user, workdir, stop_signal, author] {
+            self.option_text(text.as_deref());
+        }
+        self.option(healthcheck.as_ref(), |e, healthcheck| {
+            let Healthcheck { test, interval, timeout, start_period, retries } = healthcheck;
+            e.texts(test);
+            for number in [*interval, *timeout, *start_period, retries.map(u64::from)] {
+                e.option_number(number);
+            }
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! Views: what a stack of layers looks like, merged lazily.
+//!
+//! Everything that reads files of images reads a [`Tree`], by path; nothing is
+//! unpacked. [`View`] is the tree of a stack of layers.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::digest::ContentDigest;
+use crate::layer::{Layer, LayerError, LayerPath, Meta};
+
+/// Errors of trees.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// A layer of the stack could not be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A file of the host could not be read.
+    #[error("reading {path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the context is not what it was when the build looked first.
+    #[error("{path} changed during the build")]
+    Changed {
+        /// Which.
+        path: String,
+    },
+    /// The path is absent, or of the wrong type for what was asked.
+    #[error("{path} is not a {expected}")]
+    Type {
+        /// Which.
+        path: String,
+        /// `file`, `directory`, `symbolic link`.
+        expected: &'static str,
+    },
+}
+
+/// What a tree says of one path. Content is asked for on its own, so that
+/// looking at a file does not read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Owner, mode, time, attributes.
+    pub meta: Meta,
+    /// What it is.
+    pub kind: NodeKind,
+    /// For a file of several names: the first of those that are in this tree, and how many are.
+    pub links: Option<Links>,
+}
+
+/// The other names of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// The first name in the order of paths: the identity of the group.
+    pub first: LayerPath,
+    /// How many names the tree has of it: at least 2.
+    pub count: u32,
+}
+
+/// The type of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A regular file.
+    File {
+        /// Length in bytes.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Its target as written.
+        target: Vec<u8>,
+    },
+    /// A character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// Random access to a file's bytes. Content never changes while it is open.
+pub trait ReadAt: Send + Sync {
+    /// Reads at `offset`; short only at the end of the file.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+}
+
+/// A file tree that can be asked, by path. No method follows symbolic links:
+/// where an ancestor of the path is not a directory, the path is absent.
+pub trait Tree: Send + Sync {
+    /// What is at `path`; `None` if nothing is. The root always is.
+    fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError>;
+    /// The names in a directory, sorted by bytes, each with its node.
+    fn list(&self, path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError>;
+    /// The digest of a regular file's content.
+    fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError>;
+    /// Opens a regular file.
+    fn open(&self, path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError>;
+}
+
+/// The merged view of a stack of layers, lowest first.
+pub struct View {}
+
+impl View {
+    /// A view of `layers`, lowest first. Constant time.
+    pub fn new(_layers: Vec<Layer>) -> Self {
+        todo!()
+    }
+}
+
+impl Tree for View {
+    fn node(&self, _path: &LayerPath) -> Result<Option<Node>, TreeError> {
+        todo!()
+    }
+    fn list(&self, _path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError> {
+        todo!()
+    }
+    fn content(&self, _path: &LayerPath) -> Result<ContentDigest, TreeError> {
+        todo!()
+    }
+    fn open(&self, _path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError> {
+        todo!()
+    }
+}
