@@ -1,25 +1,19 @@
 //! Layers: a blob and its table of contents.
 
 mod entry;
+mod error;
 mod path;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
 pub use entry::{CONSTANT_MTIME, Change, Entry, Kind, Meta, Mtime, Xattrs};
+pub use error::LayerError;
 pub use path::{LayerPath, MAX_PATH, PathError};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{BlobDigest, DiffId};
 use crate::store::Store;
-
-/// Errors of layers.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
-}
 
 /// How a layer's tar is compressed in its blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -100,7 +94,7 @@ pub enum Item {
         /// Where a file's bytes stand in the uncompressed tar, sorted; holes read as zeros.
         extents: Vec<Extent>,
         /// All names of the link group, sorted, this one included; empty if it has one name only.
-        links: Vec<LayerPath>,
+        links: Arc<[LayerPath]>,
     },
     /// A hard link to something that this layer does not hold.
     LinkBelow {
