@@ -5,5 +5,6 @@ pub mod digest;
 pub mod event;
 pub mod layer;
 pub mod plan;
+pub mod source;
 pub mod store;
 pub mod view;

@@ -1,0 +1,92 @@
+//! A minimal Debian root file system, made natively.
+//!
+//! In: what a recipe asks for ([`op::Debian`]) and the host's apt settings.
+//! Out: a [`Lock`] that pins every package by SHA-256 through a signed release,
+//! and one layer that holds all packages *unpacked, not yet configured*, with
+//! dpkg's database. What needs running (maintainer scripts) is the work of an
+//! exec vertex on top of that layer.
+//!
+//! Three steps, each usable alone:
+//! 1. [`resolve`]: signed releases, their indices, the solved set of packages;
+//! 2. [`fetch`]: the packages, in parallel, resumable, cached by digest;
+//! 3. [`layer`]: their contents merged into one deterministic layer.
+//!
+//! Invariant: no byte is used that is not verified by a signature or by a
+//! digest that was signed. With the same lock the layer is the same,
+//! whichever mirror the packages came from. Credentials and proxies stay in
+//! [`Settings`]: neither lock nor layer holds them.
+//!
+//! Limitations: one architecture at a time; no recommends; no pinning of
+//! priorities (the highest version of all suites wins, as in apt without
+//! preferences); `Conflicts` are detected, never solved by backtracking.
+
+mod config;
+mod error;
+mod lock;
+
+pub use config::{Proxies, Settings};
+pub use error::DebianError;
+pub use lock::{Lock, LockFile, LockedPackage, LockedSource};
+
+use crate::event::Unit;
+use crate::layer::{Compression, LayerDesc};
+use crate::plan::op;
+use crate::store::Store;
+
+/// How far a piece of work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done: `downloading`, `unpacking`.
+    pub what: &'static str,
+    /// How far.
+    pub done: u64,
+    /// Of how much, where known.
+    pub total: Option<u64>,
+    /// What is counted.
+    pub unit: Unit,
+}
+
+/// Takes reports of progress, from any thread.
+pub type Report<'a> = &'a (dyn Fn(Progress) + Sync);
+
+/// Finds what `request` means today: verifies the releases, reads their
+/// indices, picks the packages. Needs the network (or a `file:` mirror).
+///
+/// # Errors
+/// [`DebianError`]: no mirror or keyring, a bad signature, a wrong digest, an
+/// expired release, unsatisfiable dependencies.
+pub fn resolve(
+    _request: &op::Debian,
+    _settings: &Settings,
+    _store: &Store,
+    _report: Report<'_>,
+) -> Result<Lock, DebianError> {
+    todo!()
+}
+
+/// Brings every package of `lock` into the store's downloads. What is there
+/// already is not fetched again; what was cut off goes on where it stopped.
+///
+/// # Errors
+/// [`DebianError`]: a package that no mirror gives with the locked digest.
+pub fn fetch(
+    _lock: &Lock,
+    _settings: &Settings,
+    _store: &Store,
+    _report: Report<'_>,
+) -> Result<(), DebianError> {
+    todo!()
+}
+
+/// Makes the layer of `lock` from packages that [`fetch`] brought.
+///
+/// # Errors
+/// [`DebianError`]: a package is missing or malformed, or the store failed.
+pub fn layer(
+    _lock: &Lock,
+    _store: &Store,
+    _compression: Compression,
+    _report: Report<'_>,
+) -> Result<LayerDesc, DebianError> {
+    todo!()
+}

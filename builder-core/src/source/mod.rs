@@ -1,0 +1,3 @@
+//! Sources: what brings files in from outside.
+
+pub mod debian;
