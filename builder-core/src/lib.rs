@@ -3,6 +3,7 @@
 
 pub mod digest;
 pub mod event;
+pub mod exec;
 pub mod layer;
 pub mod plan;
 pub mod source;
