@@ -4,7 +4,9 @@
 pub mod digest;
 pub mod event;
 pub mod exec;
+pub mod image;
 pub mod layer;
+pub mod output;
 pub mod plan;
 pub mod source;
 pub mod store;

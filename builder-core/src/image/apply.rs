@@ -1,0 +1,177 @@
+//! Changes of a config, with the meaning that Docker gives them.
+
+use super::ImageConfig;
+use super::config::Healthcheck;
+use crate::plan::op::{self, ConfigPatch};
+
+impl ImageConfig {
+    /// Carries out a change.
+    ///
+    /// A variable that is set already keeps its place; a new entrypoint drops
+    /// the command that is there, unless the change brings one; a relative
+    /// working directory goes below the one before; ports without a protocol
+    /// are TCP's.
+    pub fn apply(&mut self, patch: &ConfigPatch) {
+        let ConfigPatch {
+            entrypoint,
+            cmd,
+            env,
+            labels,
+            expose,
+            volumes,
+            user,
+            workdir,
+            stop_signal,
+            healthcheck,
+            author,
+        } = patch;
+        if let Some(entrypoint) = entrypoint {
+            self.config.entrypoint = Some(entrypoint.clone()).filter(|argv| !argv.is_empty());
+            self.config.cmd = None;
+        }
+        if let Some(cmd) = cmd {
+            self.config.cmd = Some(cmd.clone()).filter(|argv| !argv.is_empty());
+        }
+        for (name, value) in env {
+            self.set_env(name, value);
+        }
+        self.config.labels.extend(labels.clone());
+        let ports = expose.iter().map(|port| match port.contains('/') {
+            true => port.to_ascii_lowercase(),
+            false => format!("{port}/tcp"),
+        });
+        add_to_set(&mut self.config.exposed_ports, ports);
+        add_to_set(&mut self.config.volumes, volumes.iter().cloned());
+        if let Some(workdir) = workdir {
+            self.config.working_dir = Some(join(self.workdir(), workdir));
+        }
+        let set = |field: &mut Option<String>, value: &Option<String>| {
+            if value.is_some() {
+                field.clone_from(value);
+            }
+        };
+        set(&mut self.config.user, user);
+        set(&mut self.config.stop_signal, stop_signal);
+        set(&mut self.author, author);
+        if let Some(healthcheck) = healthcheck {
+            self.config.healthcheck = Some(convert(healthcheck));
+        }
+    }
+
+    /// Sets a variable where it stands, or at the end.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        let assignment = format!("{name}={value}");
+        let is_it = |env: &&mut String| env.split('=').next() == Some(name);
+        match self.config.env.iter_mut().find(is_it) {
+            Some(env) => *env = assignment,
+            None => self.config.env.push(assignment),
+        }
+    }
+}
+
+fn convert(healthcheck: &op::Healthcheck) -> Healthcheck {
+    let op::Healthcheck { test, interval, timeout, start_period, retries } = healthcheck;
+    Healthcheck {
+        test: test.clone(),
+        interval: *interval,
+        timeout: *timeout,
+        start_period: *start_period,
+        retries: retries.map(u64::from),
+        ..Healthcheck::default()
+    }
+}
+
+fn add_to_set(set: &mut Vec<String>, items: impl Iterator<Item = String>) {
+    set.extend(items);
+    set.sort();
+    set.dedup();
+}
+
+/// `path` seen from `base`, absolute and without `.`, `..` and doubled slashes.
+fn join(base: &str, path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Platform;
+    use super::*;
+
+    fn config() -> ImageConfig {
+        let mut config = ImageConfig::empty(&"linux/amd64".parse::<Platform>().expect("good"));
+        config.config.env = vec!["PATH=/bin".into(), "A=1".into(), "B=2".into()];
+        config.config.cmd = Some(vec!["sh".into()]);
+        config
+    }
+
+    fn applied(patch: &ConfigPatch) -> ImageConfig {
+        let mut config = config();
+        config.apply(patch);
+        config
+    }
+
+    fn argv(words: &[&str]) -> Option<Vec<String>> {
+        Some(words.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn an_empty_patch_changes_nothing() {
+        assert_eq!(applied(&ConfigPatch::default()), config());
+    }
+
+    #[test]
+    fn a_variable_keeps_its_place_and_a_new_one_comes_last() {
+        let env = vec![("A".into(), "x=y".into()), ("AA".into(), String::new())];
+        let config = applied(&ConfigPatch { env, ..ConfigPatch::default() });
+        assert_eq!(config.config.env, ["PATH=/bin", "A=x=y", "B=2", "AA="]);
+    }
+
+    #[test]
+    fn an_entrypoint_drops_the_inherited_command_only() {
+        let entrypoint = argv(&["/init"]);
+        let patch = ConfigPatch { entrypoint: entrypoint.clone(), ..ConfigPatch::default() };
+        assert_eq!(applied(&patch).config.cmd, None);
+        let patch = ConfigPatch { entrypoint, cmd: argv(&["x"]), ..ConfigPatch::default() };
+        assert_eq!(applied(&patch).config.cmd, argv(&["x"]));
+        let patch = ConfigPatch { entrypoint: argv(&[]), ..ConfigPatch::default() };
+        assert_eq!(applied(&patch).config.entrypoint, None);
+    }
+
+    #[test]
+    fn workdirs_go_below_each_other_and_never_above_the_root() {
+        let mut config = config();
+        for (workdir, expected) in [
+            ("a", "/a"),
+            ("b/./c/", "/a/b/c"),
+            ("..", "/a/b"),
+            ("/x//y", "/x/y"),
+            ("../../../..", "/"),
+        ] {
+            config.apply(&ConfigPatch { workdir: Some(workdir.into()), ..ConfigPatch::default() });
+            assert_eq!(config.workdir(), expected);
+        }
+    }
+
+    #[test]
+    fn ports_and_volumes_are_sets() {
+        let patch = ConfigPatch {
+            expose: vec!["80".into(), "53/UDP".into(), "80/tcp".into()],
+            volumes: vec!["/b".into(), "/a".into(), "/b".into()],
+            ..ConfigPatch::default()
+        };
+        let config = applied(&patch).config;
+        assert_eq!(config.exposed_ports, ["53/udp", "80/tcp"]);
+        assert_eq!(config.volumes, ["/a", "/b"]);
+    }
+}

@@ -1,0 +1,232 @@
+//! Manifests: an image written to the store, and read from it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
+
+use super::media::{
+    blob_digest, canonical_json, descriptor, is_index, layer_compression, layer_media_type,
+    parse_json,
+};
+use super::{
+    History, ImageConfig, ImageError, Platform, choose, validate_config, validate_index,
+    validate_manifest,
+};
+use crate::digest::BlobDigest;
+use crate::layer::{CONSTANT_MTIME, LayerDesc};
+use crate::store::Store;
+
+/// The largest config, manifest or index that is read, in bytes (registries
+/// refuse manifests of more than 4 MiB).
+pub const MAX_DOCUMENT: u64 = 8 << 20;
+
+/// How deep an index may lie in an index.
+const MAX_NESTING: u32 = 4;
+
+/// What an image is made of.
+#[derive(Debug, Clone)]
+pub struct NewImage<'a> {
+    /// Everything but layers, history and time, which the fields below replace.
+    pub config: &'a ImageConfig,
+    /// Lowest first; their blobs are in the store.
+    pub layers: &'a [LayerDesc],
+    /// Oldest first; one line without `empty_layer` for each layer.
+    pub history: &'a [History],
+    /// Annotations of the manifest.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// Seconds since the Unix epoch (`SOURCE_DATE_EPOCH`);
+    /// [`CONSTANT_MTIME`] where there is none. Lines of the history that have
+    /// no time get it too.
+    pub created: Option<i64>,
+}
+
+/// An image as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenImage {
+    /// Of the manifest, with the platform.
+    pub manifest: Descriptor,
+    /// Of the manifest's bytes.
+    pub digest: BlobDigest,
+    /// Of the config's bytes: what Docker calls the image's id.
+    pub config_digest: BlobDigest,
+    /// Manifest, config and layers together, in bytes.
+    pub size: u64,
+}
+
+/// An image as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Digest of the manifest.
+    pub digest: BlobDigest,
+    /// The manifest.
+    pub manifest: ImageManifest,
+    /// Digest of the config.
+    pub config_digest: BlobDigest,
+    /// The config.
+    pub config: ImageConfig,
+    /// The layers, lowest first. That their blobs are in the store is checked,
+    /// their content is not.
+    pub layers: Vec<LayerDesc>,
+}
+
+/// A time as the config has it: RFC 3339, UTC, whole seconds.
+///
+/// # Errors
+/// [`ImageError::Invalid`] for times outside the years -9999 to 9999.
+pub fn created_text(seconds: Option<i64>) -> Result<String, ImageError> {
+    let seconds = seconds.unwrap_or(CONSTANT_MTIME);
+    let time = Timestamp::from_second(seconds).map_err(|_| ImageError::Invalid {
+        what: "image config",
+        rule: format!("`created` of {seconds} seconds is out of range"),
+    })?;
+    Ok(time.to_string())
+}
+
+/// Writes config and manifest. The same image gives the same digest.
+///
+/// # Errors
+/// [`ImageError`]; then no manifest was written.
+pub fn write_image(store: &Store, image: &NewImage<'_>) -> Result<WrittenImage, ImageError> {
+    let NewImage { config, layers, history, annotations, created } = image;
+    let created = created_text(*created)?;
+    let mut config = (*config).clone();
+    config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id).collect();
+    config.history = history.to_vec();
+    for line in &mut config.history {
+        line.created.get_or_insert_with(|| created.clone());
+    }
+    config.created = Some(created);
+    config.pad_history();
+    validate_config(&config)?;
+    let bytes = config.to_json();
+    let config_digest = store.put_blob(&bytes)?;
+
+    let config_descriptor = descriptor(MediaType::ImageConfig, &config_digest, bytes.len() as u64);
+    let manifest = new_manifest(config_descriptor, layers, annotations);
+    validate_manifest(&manifest)?;
+    let document = canonical_json(&manifest);
+    let digest = store.put_blob(&document)?;
+    let mut manifest = descriptor(MediaType::ImageManifest, &digest, document.len() as u64);
+    manifest.set_platform(Some(config.platform().into()));
+    let blobs: u64 = layers.iter().map(|layer| layer.size).sum();
+    let size = blobs + (bytes.len() + document.len()) as u64;
+    Ok(WrittenImage { manifest, digest, config_digest, size })
+}
+
+fn new_manifest(
+    config: Descriptor,
+    layers: &[LayerDesc],
+    annotations: &BTreeMap<String, String>,
+) -> ImageManifest {
+    let layers = layers
+        .iter()
+        .map(|layer| descriptor(layer_media_type(layer.compression), &layer.blob, layer.size))
+        .collect::<Vec<_>>();
+    let mut manifest = oci_spec::image::ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(layers)
+        .build()
+        .expect("all required fields are given");
+    if !annotations.is_empty() {
+        manifest.set_annotations(Some(annotations.clone().into_iter().collect()));
+    }
+    manifest
+}
+
+/// Reads the image of this machine's platform: `digest` is that of a manifest
+/// or an index in the store.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn read_image(store: &Store, digest: &BlobDigest) -> Result<Image, ImageError> {
+    read_image_for(store, digest, &Platform::host())
+}
+
+/// Reads an image: `digest` is that of a manifest or an index in the store. A
+/// manifest is read whatever its platform.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn read_image_for(
+    store: &Store,
+    digest: &BlobDigest,
+    platform: &Platform,
+) -> Result<Image, ImageError> {
+    let mut digest = *digest;
+    for _ in 0..MAX_NESTING {
+        let bytes = store.read_blob(&digest, MAX_DOCUMENT)?;
+        let Some(index) = as_index(&bytes)? else {
+            return read_manifest(store, digest, &bytes);
+        };
+        validate_index(&index)?;
+        digest = blob_digest(choose(&index, platform)?)?;
+    }
+    let rule = format!("it nests more than {MAX_NESTING} deep");
+    Err(ImageError::Invalid { what: "image index", rule })
+}
+
+/// The index that `bytes` are, or `None` if they are something else.
+fn as_index(bytes: &[u8]) -> Result<Option<oci_spec::image::ImageIndex>, ImageError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Probe {
+        media_type: Option<MediaType>,
+        manifests: Option<serde::de::IgnoredAny>,
+    }
+    let probe: Probe = parse_json("image manifest", bytes)?;
+    let typed = probe.media_type.as_ref().is_some_and(is_index);
+    match typed || (probe.media_type.is_none() && probe.manifests.is_some()) {
+        true => parse_json("image index", bytes).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn read_manifest(store: &Store, digest: BlobDigest, bytes: &[u8]) -> Result<Image, ImageError> {
+    let manifest: ImageManifest = parse_json("image manifest", bytes)?;
+    validate_manifest(&manifest)?;
+    let config_digest = present(store, "config", manifest.config())?;
+    let config = ImageConfig::parse(&store.read_blob(&config_digest, MAX_DOCUMENT)?)?;
+    let layers = layer_descs(&manifest, &config)?;
+    for (at, layer) in manifest.layers().iter().enumerate() {
+        present(store, &format!("layer {}", at + 1), layer)?;
+    }
+    Ok(Image { digest, manifest, config_digest, config, layers })
+}
+
+fn present(store: &Store, what: &str, descriptor: &Descriptor) -> Result<BlobDigest, ImageError> {
+    let digest = blob_digest(descriptor)?;
+    let expected = descriptor.size();
+    match store.blob_size(&digest)? {
+        None => Err(ImageError::Missing { what: what.to_owned(), digest }),
+        Some(actual) if actual != expected => {
+            Err(ImageError::Size { what: what.to_owned(), digest, expected, actual })
+        }
+        Some(_) => Ok(digest),
+    }
+}
+
+/// What a manifest and its config say of the layers.
+fn layer_descs(
+    manifest: &ImageManifest,
+    config: &ImageConfig,
+) -> Result<Vec<LayerDesc>, ImageError> {
+    let (blobs, diff_ids) = (manifest.layers(), &config.rootfs.diff_ids);
+    if blobs.len() != diff_ids.len() {
+        let rule = format!("{} layers, but the config has {}", blobs.len(), diff_ids.len());
+        return Err(ImageError::Invalid { what: "image manifest", rule });
+    }
+    let layers = blobs.iter().zip(diff_ids).enumerate();
+    layers
+        .map(|(at, (blob, diff_id))| {
+            Ok(LayerDesc {
+                blob: blob_digest(blob)?,
+                diff_id: *diff_id,
+                size: blob.size(),
+                compression: layer_compression(&format!("layer {}", at + 1), blob.media_type())?,
+            })
+        })
+        .collect()
+}
