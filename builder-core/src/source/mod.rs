@@ -8,6 +8,7 @@ use crate::image::ImageConfig;
 use crate::layer::LayerDesc;
 
 pub mod debian;
+mod inflate;
 pub mod oci;
 pub mod rootfs;
 
