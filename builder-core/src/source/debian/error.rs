@@ -63,6 +63,12 @@ pub enum DebianError {
         #[source]
         source: reqwest::Error,
     },
+    /// A download ended early.
+    #[error("downloading {url}: it was cut off")]
+    Cut {
+        /// What, without credentials.
+        url: String,
+    },
     /// A server refused.
     #[error("downloading {url}: the server says {status}")]
     Status {

@@ -35,9 +35,6 @@ pub struct LockedSource {
     pub release: BlobDigest,
     /// Fingerprints of the keys that signed it, in upper-case hex.
     pub signed_by: Vec<String>,
-    /// Where apt in the image finds the keyring, where sources name one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keyring: Option<String>,
 }
 
 /// One package.
@@ -119,17 +116,10 @@ impl Lock {
     #[must_use]
     pub fn identity(&self) -> BlobDigest {
         let mut text = format!("phoenix debian lock 1\n{}\n{}\n", self.suite, self.arch);
-        for LockedSource {
-            mirror,
-            suite,
-            components,
-            keyring,
-            date: _,
-            release: _,
-            signed_by: _,
-        } in &self.sources
+        for LockedSource { mirror, suite, components, date: _, release: _, signed_by: _ } in
+            &self.sources
         {
-            text += &format!("{mirror} {suite} {} {keyring:?}\n", components.join(" "));
+            text += &format!("{mirror} {suite} {}\n", components.join(" "));
         }
         for LockedPackage { name, version, arch, sha256, size: _, source: _, filename: _ } in
             &self.packages
@@ -233,7 +223,6 @@ mod tests {
                 date: "Sat, 17 May 2025 09:08:00 UTC".into(),
                 release: BlobDigest::of(b"r"),
                 signed_by: vec!["AB".into()],
-                keyring: None,
             }],
             packages: vec![LockedPackage {
                 name: "apt".into(),

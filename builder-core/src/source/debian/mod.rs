@@ -20,9 +20,20 @@
 //! priorities (the highest version of all suites wins, as in apt without
 //! preferences); `Conflicts` are detected, never solved by backtracking.
 
+mod apt;
 mod config;
+mod control;
+mod download;
 mod error;
+mod index;
 mod lock;
+mod relation;
+mod release;
+mod resolve;
+mod solve;
+mod unpack;
+mod verify;
+mod version;
 
 pub use config::{Proxies, Settings};
 pub use error::DebianError;
@@ -56,12 +67,12 @@ pub type Report<'a> = &'a (dyn Fn(Progress) + Sync);
 /// [`DebianError`]: no mirror or keyring, a bad signature, a wrong digest, an
 /// expired release, unsatisfiable dependencies.
 pub fn resolve(
-    _request: &op::Debian,
-    _settings: &Settings,
-    _store: &Store,
-    _report: Report<'_>,
+    request: &op::Debian,
+    settings: &Settings,
+    store: &Store,
+    report: Report<'_>,
 ) -> Result<Lock, DebianError> {
-    todo!()
+    resolve::resolve(request, settings, store, report)
 }
 
 /// Brings every package of `lock` into the store's downloads. What is there
