@@ -4,8 +4,27 @@
 //! a path is written beside it and renamed, so a failed output leaves what was
 //! there before (`local` writes into a directory and says what it can promise).
 
+mod docker;
+#[cfg(test)]
+mod fake;
+mod layout;
+mod local;
+mod names;
+mod oci;
+mod place;
+mod rootfs_tar;
+mod tarball;
+mod walk;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use docker::Docker;
+pub use local::{Local, Owners};
+pub use oci::{Form, Oci};
+pub use rootfs_tar::Tar;
+
+use crate::digest::BlobDigest;
 use crate::image::{ImageError, WrittenImage};
 use crate::layer::LayerError;
 use crate::store::{Store, StoreError};
@@ -39,10 +58,13 @@ pub enum OutputError {
     /// A kind of output that goes into a directory cannot go to a stream.
     #[error("a directory cannot be written to standard output")]
     DirectoryToStream,
-    /// Something that is not a directory is in the way.
-    #[error("{path} is in the way: it is not a directory")]
-    InTheWay {
-        /// Where.
+    /// A blob is not in the store.
+    #[error("the blob {0} is missing")]
+    Missing(BlobDigest),
+    /// A directory of the destination is where the image has a file.
+    #[error("{path} is a directory at the destination, but a file in the image")]
+    DirectoryInTheWay {
+        /// Where, below the destination.
         path: String,
     },
 }
@@ -65,6 +87,16 @@ pub struct Export<'a> {
     pub image: &'a WrittenImage,
     /// Its names, as `registry/name:tag` or `name:tag`.
     pub names: &'a [String],
+    /// Annotations of the index's descriptor: what may change without the
+    /// image changing (revision, time of the build).
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// What is to be said of a finished output.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Sentences on what could not be carried over.
+    pub warnings: Vec<String>,
 }
 
 /// A kind of output.
@@ -75,5 +107,23 @@ pub trait Output: Send + Sync {
     ///
     /// # Errors
     /// [`OutputError`]; then nothing half-written is at the destination.
-    fn write(&self, export: &Export<'_>) -> Result<(), OutputError>;
+    fn write(&self, export: &Export<'_>) -> Result<Written, OutputError>;
+}
+
+impl OutputError {
+    fn io(
+        action: &'static str,
+        path: impl std::fmt::Display,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_string(), source }
+    }
+}
+
+impl std::fmt::Display for Dest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Stdout => f.write_str("-"),
+        }
+    }
 }

@@ -1,0 +1,86 @@
+//! What an OCI layout of one image consists of.
+
+use std::collections::BTreeMap;
+
+use oci_spec::image::ImageIndexBuilder;
+
+use super::{Export, OutputError, names};
+use crate::digest::BlobDigest;
+use crate::image::{
+    CONTAINERD_NAME, Descriptor, ImageIndex, MediaType, REF_NAME, blob_digest, canonical_json,
+    read_image,
+};
+
+/// The content of `oci-layout`.
+pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// The blobs of one image, with their sizes, and its descriptors.
+pub(super) struct Parts {
+    pub(super) blobs: BTreeMap<BlobDigest, u64>,
+    pub(super) config: BlobDigest,
+    pub(super) layers: Vec<BlobDigest>,
+    /// One for each name, or one.
+    pub(super) descriptors: Vec<Descriptor>,
+}
+
+impl Parts {
+    pub(super) fn of(export: &Export<'_>) -> Result<Self, OutputError> {
+        let image = read_image(export.store, &export.image.digest)?;
+        let layers: Vec<_> = image.layers.iter().map(|layer| layer.blob).collect();
+        let mut blobs = BTreeMap::new();
+        for digest in layers.iter().chain([&image.digest, &image.config_digest]) {
+            let size = export.store.blob_size(digest)?.ok_or(OutputError::Missing(*digest))?;
+            blobs.insert(*digest, size);
+        }
+        let descriptors = descriptors(export);
+        Ok(Self { blobs, config: image.config_digest, layers, descriptors })
+    }
+}
+
+/// Where a layout keeps a blob.
+pub(super) fn blob_name(digest: &BlobDigest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn descriptors(export: &Export<'_>) -> Vec<Descriptor> {
+    let with = |name: Option<&String>| {
+        let mut annotations = export.annotations.clone();
+        if let Some(name) = name {
+            annotations.insert(CONTAINERD_NAME.to_owned(), names::whole(name));
+            annotations.insert(REF_NAME.to_owned(), names::tag(name).to_owned());
+        }
+        let mut descriptor = export.image.manifest.clone();
+        let annotations = (!annotations.is_empty()).then(|| annotations.into_iter().collect());
+        descriptor.set_annotations(annotations);
+        descriptor
+    };
+    match export.names {
+        [] => vec![with(None)],
+        names => names.iter().map(|name| with(Some(name))).collect(),
+    }
+}
+
+/// `index.json` with `descriptors`, and what `old` holds under other names.
+pub(super) fn index(old: Option<ImageIndex>, descriptors: &[Descriptor]) -> Vec<u8> {
+    let key = |d: &Descriptor| {
+        let get = |name| d.annotations().as_ref().and_then(|a| a.get(name)).cloned();
+        (get(CONTAINERD_NAME), get(REF_NAME))
+    };
+    let replaced = |old: &Descriptor| {
+        let unnamed = key(old) == (None, None);
+        descriptors.iter().any(|new| match unnamed {
+            true => blob_digest(new).ok() == blob_digest(old).ok(),
+            false => key(new) == key(old),
+        })
+    };
+    let kept = old.map(|old| old.manifests().clone()).unwrap_or_default();
+    let kept = kept.into_iter().filter(|old| !replaced(old));
+    let manifests: Vec<_> = kept.chain(descriptors.iter().cloned()).collect();
+    let index = ImageIndexBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .build()
+        .expect("all required fields are given");
+    canonical_json(&index)
+}
