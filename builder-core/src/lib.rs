@@ -4,10 +4,12 @@
 pub mod digest;
 pub mod event;
 pub mod exec;
+pub mod frontend;
 pub mod image;
 pub mod layer;
 pub mod output;
 pub mod plan;
+pub mod recipe;
 pub mod source;
 pub mod store;
 pub mod view;

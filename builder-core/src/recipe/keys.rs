@@ -1,0 +1,343 @@
+//! Every key of a recipe: its name, what it is for, and what its value may be.
+//!
+//! The parser takes the known keys from here and the JSON Schema the whole, so
+//! that the two cannot disagree about which keys there are.
+//!
+//! Limitation: a schema cannot see how a number was written, so it lets a bare
+//! `644` pass as a mode, which the parser refuses.
+
+use serde_json::{Map, Value, json};
+
+/// A key of a mapping.
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    about: &'static str,
+    value: fn() -> Value,
+}
+
+const fn field(name: &'static str, about: &'static str, value: fn() -> Value) -> Field {
+    Field { name, about, value }
+}
+
+/// The schema of a mapping with these keys.
+pub(super) fn object(fields: &[Field], required: &[&str]) -> Value {
+    let mut properties = Map::new();
+    for Field { name, about, value } in fields {
+        let mut value = value();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("description".to_owned(), json!(about));
+        }
+        properties.insert((*name).to_owned(), value);
+    }
+    json!({
+        "type": "object", "properties": properties,
+        "required": required, "additionalProperties": false,
+    })
+}
+
+/// As [`object`], and exactly one of `one` is there.
+fn one_of(fields: &[Field], one: &[&str], required: &[&str]) -> Value {
+    let mut schema = object(fields, required);
+    schema["oneOf"] = one.iter().map(|name| json!({ "required": [name] })).collect();
+    schema
+}
+
+fn any(schemas: Vec<Value>) -> Value {
+    json!({ "anyOf": schemas })
+}
+
+/// A value that may also be the text `${{ name }}`.
+fn or_param(schema: Value) -> Value {
+    any(vec![schema, json!({ "type": "string", "pattern": "\\$\\{\\{" })])
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+fn texts() -> Value {
+    json!({ "type": "array", "items": text() })
+}
+fn one_or_more() -> Value {
+    any(vec![text(), json!({ "type": "array", "items": text(), "minItems": 1 })])
+}
+fn boolean() -> Value {
+    or_param(json!({ "type": "boolean" }))
+}
+fn integer() -> Value {
+    or_param(json!({ "type": "integer", "minimum": 0 }))
+}
+fn as_written() -> Value {
+    json!({ "type": ["string", "number", "boolean"] })
+}
+fn pairs() -> Value {
+    json!({ "type": "object", "additionalProperties": as_written() })
+}
+fn owner() -> Value {
+    any(vec![text(), json!({ "type": "integer", "minimum": 0 })])
+}
+fn mode() -> Value {
+    any(vec![
+        json!({ "type": "string", "pattern": "^(0o)?[0-7]{3,4}$|\\$\\{\\{" }),
+        json!({ "type": "integer", "minimum": 0, "maximum": 4095 }),
+    ])
+}
+fn duration() -> Value {
+    json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$|\\$\\{\\{" })
+}
+fn size() -> Value {
+    let text = json!({ "type": "string", "pattern": "^[0-9]+[kKmMgG]?$|\\$\\{\\{" });
+    any(vec![json!({ "type": "integer", "minimum": 1 }), text])
+}
+fn is_true() -> Value {
+    or_param(json!({ "const": true }))
+}
+fn condition() -> Value {
+    any(vec![text(), json!({ "type": ["boolean", "number"] })])
+}
+fn choice(words: &[&str]) -> Value {
+    or_param(json!({ "enum": words }))
+}
+fn command() -> Value {
+    any(vec![text(), texts()])
+}
+fn non_empty_command() -> Value {
+    one_or_more()
+}
+
+fn param() -> Value {
+    let written = json!({ "type": ["string", "number", "boolean", "null"] });
+    any(vec![written, object(PARAM, &[])])
+}
+fn params() -> Value {
+    let names = json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" });
+    json!({ "type": "object", "propertyNames": names, "additionalProperties": param() })
+}
+fn stages() -> Value {
+    let names = json!({ "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$" });
+    let stage = object(STAGE, &["from"]);
+    json!({ "type": "object", "propertyNames": names, "additionalProperties": stage, "minProperties": 1 })
+}
+fn from() -> Value {
+    let mut schema = object(FROM, &[]);
+    schema["minProperties"] = json!(1);
+    schema["maxProperties"] = json!(1);
+    schema
+}
+fn debian() -> Value {
+    any(vec![text(), object(DEBIAN, &["suite"])])
+}
+fn config() -> Value {
+    object(CONFIG, &[])
+}
+fn steps() -> Value {
+    json!({ "type": "array", "items": one_of(STEP, VERBS, &[]) })
+}
+fn tests() -> Value {
+    json!({ "type": "array", "items": any(vec![text(), object(TEST, &["run"])]) })
+}
+fn run() -> Value {
+    any(vec![non_empty_command(), one_of(RUN, &["script", "argv"], &[])])
+}
+fn copy() -> Value {
+    let list = json!({ "type": "array", "items": text(), "minItems": 2 });
+    any(vec![list, object(COPY, &["src", "dest"])])
+}
+fn write() -> Value {
+    object(WRITE, &["path", "content"])
+}
+fn mkdir() -> Value {
+    any(vec![one_or_more(), object(MKDIR, &["path"])])
+}
+fn symlink() -> Value {
+    object(SYMLINK, &["target", "path"])
+}
+fn remove() -> Value {
+    any(vec![one_or_more(), object(REMOVE, &["paths"])])
+}
+fn mounts() -> Value {
+    json!({ "type": "array", "items": one_of(MOUNT, MOUNT_KINDS, &[]) })
+}
+fn ports() -> Value {
+    let port = || json!({ "type": ["string", "integer"] });
+    any(vec![port(), json!({ "type": "array", "items": port() })])
+}
+fn healthcheck() -> Value {
+    any(vec![non_empty_command(), json!({ "const": false }), object(HEALTHCHECK, &["test"])])
+}
+
+pub(super) const VERBS: &[&str] =
+    &["run", "copy", "write", "mkdir", "symlink", "remove", "packages", "user", "env", "workdir"];
+pub(super) const MOUNT_KINDS: &[&str] = &["bind", "cache", "tmpfs", "secret"];
+/// What a stage consists of, at the top level too where there is only one.
+pub(super) const STAGE_KEYS: &[&str] = &["from", "steps", "config", "tests"];
+
+pub(super) const TOP: &[Field] = &[
+    field(
+        "params",
+        "Parameters: NAME: default, or NAME: {default, description}; without default it must be set by --set or PHOENIX_PARAM_NAME. Used as ${{ NAME }} in any value.",
+        params,
+    ),
+    field(
+        "mtime",
+        "Modification time of files, in seconds since 1970, instead of Phoenix's constant; enters every cache key.",
+        integer,
+    ),
+    field(
+        "stages",
+        "Several named images; instead of from, steps, config and tests at the top. The last is the default target.",
+        stages,
+    ),
+    field("from", "What the image starts from: exactly one of the keys.", from),
+    field("steps", "What is done to the base, in order.", steps),
+    field("config", "The image's config.", config),
+    field("tests", "Commands that must pass in a throwaway copy of the finished image.", tests),
+];
+pub(super) const STAGE: &[Field] = &[
+    field("from", "What the image starts from: exactly one of the keys.", from),
+    field("steps", "What is done to the base, in order.", steps),
+    field("config", "The image's config.", config),
+    field("tests", "Commands that must pass in a throwaway copy of the finished image.", tests),
+];
+pub(super) const PARAM: &[Field] = &[
+    field("default", "Its value where none is given.", as_written),
+    field("description", "What it is for.", text),
+];
+pub(super) const FROM: &[Field] = &[
+    field("debian", "A minimal Debian made from packages: a suite, or a mapping.", debian),
+    field("rootfs", "A tar (plain, gzip, xz, zstd) or a directory, relative to the context.", text),
+    field("oci", "PATH[:tag] of an OCI layout (directory or archive) or a docker-archive.", text),
+    field("stage", "Another stage of this recipe.", text),
+    field("scratch", "The empty image.", is_true),
+    field("engine", "An image of a container engine; comes with a later version.", text),
+    field("image", "An image of a registry; comes with a later version.", text),
+];
+pub(super) const DEBIAN: &[Field] = &[
+    field("suite", "Suite or code name: bookworm.", text),
+    field("mirror", "Base URL of the mirror; the host's own where absent.", text),
+    field("keyring", "Keyring file, relative to the context; the host's where absent.", text),
+    field("components", "Components; main where absent.", one_or_more),
+    field("include", "Packages beyond the minimum, each name or name=version.", one_or_more),
+    field("arch", "Debian architecture (amd64); the host's where absent.", text),
+];
+pub(super) const STEP: &[Field] = &[
+    field("name", "Name in progress output and for --no-cache=NAME.", text),
+    field("when", "Condition over parameters; the step is left out where it is false.", condition),
+    field("max_age", "A result older than this (7d, 1h30m) is made anew.", duration),
+    field("run", "Runs a command: text for /bin/sh -e -c, a list for argv, or a mapping.", run),
+    field("copy", "Copies from the context or a stage: [SRC..., DEST] or a mapping.", copy),
+    field("write", "Writes a file.", write),
+    field("mkdir", "Makes directories and their parents.", mkdir),
+    field("symlink", "Makes a symbolic link.", symlink),
+    field("remove", "Removes files and trees.", remove),
+    field(
+        "packages",
+        "Installs packages with apt, each NAME or NAME=VERSION; leaves no lists, caches or logs.",
+        one_or_more,
+    ),
+    field("user", "User of the steps that follow and of the image: name or number, :group.", owner),
+    field("env", "Environment of the steps that follow and of the image.", pairs),
+    field(
+        "workdir",
+        "Working directory of the steps that follow and of the image; made if missing.",
+        text,
+    ),
+];
+pub(super) const TEST: &[Field] = &[
+    field("name", "Name in progress output.", text),
+    field("when", "Condition over parameters; the test is left out where it is false.", condition),
+    field("max_age", "A pass older than this (7d, 1h30m) is not believed.", duration),
+    field("run", "The command, as in a step.", run),
+];
+pub(super) const RUN: &[Field] = &[
+    field("script", "Text for /bin/sh -e -c.", text),
+    field("argv", "Program and arguments, without a shell.", non_empty_command),
+    field("env", "Environment of this command only.", pairs),
+    field("workdir", "Working directory of this command only.", text),
+    field("user", "User of this command only.", owner),
+    field("network", "host (the default) or none.", || choice(&["host", "none"])),
+    field("timeout", "The command is killed and fails after this time (90s).", duration),
+    field("mounts", "What is mounted while the command runs.", mounts),
+];
+pub(super) const MOUNT: &[Field] = &[
+    field("bind", "Path in the context, or in the stage that `from` names.", text),
+    field("from", "Stage that a bind is taken from; the context where absent.", text),
+    field("writable", "Whether a bind may be written to; what is written is thrown away.", boolean),
+    field("cache", "Id of a directory that lasts from build to build.", text),
+    field(
+        "sharing",
+        "How concurrent steps share a cache: shared (default), locked, private.",
+        || choice(&["shared", "locked", "private"]),
+    ),
+    field("tmpfs", "An empty file system in memory.", is_true),
+    field("size", "Limit of a tmpfs: bytes, or with k, m, g.", size),
+    field("secret", "Id of a secret given to the build.", text),
+    field("env", "Variable that holds the secret, instead of a file.", text),
+    field("required", "Whether the secret must be given; true where absent.", boolean),
+    field("target", "Where it is mounted; /run/secrets/ID for a secret where absent.", text),
+    field("mode", "Mode of a cache's root (0755) or a secret's file (0400).", mode),
+    field("uid", "Owner of a cache's root or a secret's file.", integer),
+    field("gid", "Group of a cache's root or a secret's file.", integer),
+];
+pub(super) const COPY: &[Field] = &[
+    field("src", "Paths or globs in the context, or in the stage that `from` names.", one_or_more),
+    field("dest", "Where to; a directory if it ends with / or there are several sources.", text),
+    field("from", "Stage to copy from; the context where absent.", text),
+    field("exclude", "Globs of what is left out.", one_or_more),
+    field("owner", "user[:group], by name or number.", owner),
+    field("mode", "Octal mode of files and directories: 0644, \"644\" or 0o644.", mode),
+    field("keep_mtime", "Whether modification times are kept (and enter the key).", boolean),
+];
+pub(super) const WRITE: &[Field] = &[
+    field("path", "The file.", text),
+    field("content", "What is in it.", text),
+    field("owner", "user[:group], by name or number; root where absent.", owner),
+    field("mode", "Octal mode; 0644 where absent.", mode),
+];
+pub(super) const MKDIR: &[Field] = &[
+    field("path", "The directories.", one_or_more),
+    field("owner", "user[:group], by name or number; root where absent.", owner),
+    field("mode", "Octal mode; 0755 where absent.", mode),
+];
+pub(super) const SYMLINK: &[Field] =
+    &[field("target", "What the link says.", text), field("path", "Where the link is.", text)];
+pub(super) const REMOVE: &[Field] = &[
+    field("paths", "Paths or globs.", one_or_more),
+    field("required", "Whether it is an error if one matches nothing; true where absent.", boolean),
+];
+pub(super) const CONFIG: &[Field] = &[
+    field(
+        "entrypoint",
+        "Program the container starts: text for a shell, a list for argv.",
+        command,
+    ),
+    field("cmd", "Arguments or command: text for a shell, a list for argv.", command),
+    field("env", "Environment variables.", pairs),
+    field("labels", "Labels.", pairs),
+    field("expose", "Ports: 80, 53/udp.", ports),
+    field("volumes", "Mount points, absolute.", one_or_more),
+    field("user", "User: name or number, :group.", owner),
+    field("workdir", "Working directory.", text),
+    field("stop_signal", "Signal that stops the container: SIGTERM or a number.", owner),
+    field("healthcheck", "How to see that the container is well; false for none.", healthcheck),
+    field("author", "Who made the image.", text),
+];
+pub(super) const HEALTHCHECK: &[Field] = &[
+    field("test", "The command: text for a shell, a list for argv.", non_empty_command),
+    field("interval", "Between two checks.", duration),
+    field("timeout", "For one check.", duration),
+    field("start_period", "Grace at the start.", duration),
+    field("retries", "Failures in a row that make it unhealthy.", integer),
+];
+
+/// The schema of a whole recipe.
+pub(super) fn recipe() -> Value {
+    let mut schema = object(TOP, &[]);
+    let absent: Vec<Value> = STAGE_KEYS.iter().map(|key| json!({ "required": [key] })).collect();
+    schema["oneOf"] = json!([
+        { "required": ["stages"], "not": { "anyOf": absent } },
+        { "required": ["from"] },
+    ]);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("Phoenix recipe");
+    schema
+}

@@ -1,0 +1,165 @@
+//! `run`: a command and what is mounted while it runs.
+
+use super::decode::{Decoder, Entries, brief, optional};
+use super::keys;
+use super::model::{Action, Input};
+use super::node::{Kind, Node};
+use super::step::{Made, stage};
+use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing};
+
+/// Text, a list, or a mapping.
+pub(super) fn run(decoder: &Decoder<'_>, node: &Node, test: bool) -> Option<Made> {
+    let kind = if test { ExecKind::Test } else { ExecKind::Step };
+    let verb = if test { "test" } else { "run" };
+    let mut inputs = Vec::new();
+    let exec = match &node.kind {
+        Kind::Map(_) => mapping(decoder, node, kind, &mut inputs)?,
+        Kind::Seq(_) => plain(Command::Argv(decoder.texts(node)?), kind),
+        Kind::Scalar { .. } => plain(Command::Shell(decoder.filled(node)?), kind),
+    };
+    let text = match &exec.command {
+        Command::Shell(script) => script.trim().to_owned(),
+        Command::Argv(argv) => argv.join(" "),
+    };
+    Some(Made { title: format!("{verb} {}", brief(&text)), inputs, action: Action::Exec(exec) })
+}
+
+/// A command with no options.
+pub(super) fn plain(command: Command, kind: ExecKind) -> Exec {
+    Exec {
+        command,
+        env: Vec::new(),
+        workdir: None,
+        user: None,
+        network: Network::Host,
+        timeout: None,
+        mounts: Vec::new(),
+        kind,
+    }
+}
+
+fn mapping(
+    decoder: &Decoder<'_>,
+    node: &Node,
+    kind: ExecKind,
+    inputs: &mut Vec<Input>,
+) -> Option<Exec> {
+    let map = decoder.map(node, "`run`", keys::RUN)?;
+    let command = match map.present(&["script", "argv"])[..] {
+        [("script", _, node)] => decoder.filled(node).map(Command::Shell),
+        [(_, _, node)] => decoder.texts(node).map(Command::Argv),
+        [] => decoder.wrong(node.span, "`run` needs `script` or `argv`"),
+        [_, (_, key, _), ..] => decoder.wrong(key.span, "`run` has either `script` or `argv`"),
+    };
+    let networks = [("host", Network::Host), ("none", Network::None)];
+    let nodes = optional(&map, "mounts", |node| decoder.list(node).map(<[Node]>::to_vec));
+    let mounts = nodes.unwrap_or_default();
+    let mounts = mounts.iter().filter_map(|node| mount(decoder, node, inputs)).collect();
+    Some(Exec {
+        env: optional(&map, "env", |node| decoder.env(node)).unwrap_or_default(),
+        workdir: optional(&map, "workdir", |node| decoder.filled(node)),
+        user: optional(&map, "user", |node| decoder.owner(node)),
+        network: optional(&map, "network", |node| decoder.choice(node, &networks))
+            .unwrap_or_default(),
+        timeout: optional(&map, "timeout", |node| decoder.duration(node)),
+        mounts,
+        ..plain(command?, kind)
+    })
+}
+
+/// Keys that go with each kind of mount.
+fn allowed(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "bind" => &["bind", "from", "writable", "target"],
+        "cache" => &["cache", "sharing", "target", "mode", "uid", "gid"],
+        "tmpfs" => &["tmpfs", "size", "target"],
+        _ => &["secret", "env", "required", "target", "mode", "uid", "gid"],
+    }
+}
+
+fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<Mount> {
+    let map = decoder.map(node, "a mount", keys::MOUNT)?;
+    let present = map.present(keys::MOUNT_KINDS);
+    let [(kind, _, value)] = present[..] else {
+        let at = present.get(1).map_or(node.span, |(_, key, _)| key.span);
+        return decoder.wrong(at, "a mount is exactly one of bind, cache, tmpfs, secret");
+    };
+    let names: Vec<_> = keys::MOUNT.iter().map(|field| field.name).collect();
+    for (name, key, _) in map.present(&names) {
+        if !allowed(kind).contains(&name) {
+            decoder.wrong::<()>(key.span, format!("`{name}` does not go with `{kind}`"));
+        }
+    }
+    let id = |key: &str| optional(&map, key, |node| decoder.integer(node)).unwrap_or(0);
+    let mode = |absent| optional(&map, "mode", |node| decoder.mode(node)).unwrap_or(absent);
+    let kind = match kind {
+        "bind" => bind(decoder, &map, value, inputs)?,
+        "cache" => {
+            let words = [
+                ("shared", Sharing::Shared),
+                ("locked", Sharing::Locked),
+                ("private", Sharing::Private),
+            ];
+            let sharing = optional(&map, "sharing", |node| decoder.choice(node, &words));
+            MountKind::Cache {
+                id: decoder.filled(value)?,
+                sharing: sharing.unwrap_or_default(),
+                mode: mode(0o755),
+                uid: id("uid"),
+                gid: id("gid"),
+            }
+        }
+        "tmpfs" => match decoder.boolean(value)? {
+            true => MountKind::Tmpfs { size: optional(&map, "size", |node| decoder.size(node)) },
+            false => return decoder.wrong(value.span, "`tmpfs` can only be true"),
+        },
+        _ => MountKind::Secret {
+            id: secret(decoder, value)?,
+            env: optional(&map, "env", |node| decoder.filled(node)),
+            mode: mode(0o400),
+            uid: id("uid"),
+            gid: id("gid"),
+            required: optional(&map, "required", |node| decoder.boolean(node)).unwrap_or(true),
+        },
+    };
+    let target = match (&kind, map.get("target")) {
+        (MountKind::Secret { id, .. }, None) => format!("/run/secrets/{id}"),
+        _ => decoder.required(&map, "target").and_then(|node| decoder.filled(node))?,
+    };
+    Some(Mount { target, kind })
+}
+
+fn bind(
+    decoder: &Decoder<'_>,
+    map: &Entries<'_>,
+    value: &Node,
+    inputs: &mut Vec<Input>,
+) -> Option<MountKind> {
+    let from = map.get("from").map_or(Some(Input::Context), |node| stage(decoder, node))?;
+    let source = decoder.filled(value)?;
+    if source.split('/').any(|part| part == "..") {
+        return decoder.wrong(value.span, "a path to mount holds `..`");
+    }
+    let source = if source == "." { String::new() } else { source };
+    let writable = optional(map, "writable", |node| decoder.boolean(node)).unwrap_or(false);
+    let same = |input: &Input| match (input, &from) {
+        (Input::Context, Input::Context) => true,
+        (Input::Stage(one), Input::Stage(other)) => one.value == other.value,
+        _ => false,
+    };
+    let at = inputs.iter().position(same).unwrap_or_else(|| {
+        inputs.push(from);
+        inputs.len() - 1
+    });
+    Some(MountKind::Bind { input: at + 1, source, writable })
+}
+
+/// A secret's id is part of a path.
+fn secret(decoder: &Decoder<'_>, node: &Node) -> Option<String> {
+    let id = decoder.filled(node)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match id.chars().all(fits) && !id.starts_with('.') {
+        true => Some(id),
+        false => decoder.wrong(node.span, format!("`{}` is not a secret's id", brief(&id))),
+    }
+}
