@@ -1,1 +1,3 @@
-//! x
+//! Tests of the library against the world.
+
+mod recipe;

@@ -213,7 +213,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         (distance, candidate)
     });
     let (distance, found) = scored.min_by_key(|(distance, _)| *distance)?;
-    let limit = (found.chars().count().max(word.chars().count()) / 3).max(1);
+    let limit = found.chars().count().max(word.chars().count()) / 3;
     (distance <= limit).then_some(found)
 }
 

@@ -41,6 +41,8 @@ struct Scalar {
 pub(super) struct Entries<'n> {
     what: &'static str,
     pub(super) span: Span,
+    /// Whether an unknown key was reported, which may be the one that lacks.
+    pub(super) unknown: bool,
     entries: &'n [(Node, Node)],
 }
 
@@ -109,6 +111,7 @@ impl<'a> Decoder<'a> {
         let Kind::Map(entries) = &node.kind else {
             return self.expected(node, "a mapping");
         };
+        let mut unknown = false;
         for (key, _) in entries.iter() {
             let name = key.text().unwrap_or_default();
             if fields.iter().all(|field| field.name != name) {
@@ -120,10 +123,11 @@ impl<'a> Decoder<'a> {
                     Some(_) => suggested,
                     None => suggested.help(format!("its keys are {}", names.join(", "))),
                 };
+                unknown = true;
                 self.report::<()>(helped);
             }
         }
-        Some(Entries { what, span: node.span, entries })
+        Some(Entries { what, span: node.span, unknown, entries })
     }
 
     /// Any mapping from names to values.
@@ -198,7 +202,10 @@ impl<'a> Decoder<'a> {
         }
         let message = format!("expected text, found {}", node.noun());
         let diagnostic = self.source.diagnostic(node.span, message);
-        self.report(diagnostic.help(format!("quote it: \"{}\"", scalar.text)))
+        self.report(match scalar.resolved {
+            Resolved::Null => diagnostic,
+            _ => diagnostic.help(format!("quote it: \"{}\"", scalar.text)),
+        })
     }
 
     fn no_nul(&self, node: &Node, text: String) -> Option<String> {

@@ -335,7 +335,7 @@ pub(super) fn recipe() -> Value {
     let absent: Vec<Value> = STAGE_KEYS.iter().map(|key| json!({ "required": [key] })).collect();
     schema["oneOf"] = json!([
         { "required": ["stages"], "not": { "anyOf": absent } },
-        { "required": ["from"] },
+        { "required": ["from"], "not": { "required": ["stages"] } },
     ]);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Phoenix recipe");

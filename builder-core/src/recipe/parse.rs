@@ -142,6 +142,7 @@ fn from(decoder: &Decoder<'_>, node: &Node) -> Option<Spanned<From>> {
     let [(kind, key, value)] = present[..] else {
         let message = match present.get(1) {
             Some((_, key, _)) => return decoder.wrong(key.span, "`from` has exactly one base"),
+            None if map.unknown => return None,
             None => "`from` names no base",
         };
         let diagnostic = decoder.source.diagnostic(node.span, message);

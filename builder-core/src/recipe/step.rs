@@ -20,13 +20,20 @@ pub(super) fn step(decoder: &Decoder<'_>, node: &Node) -> Option<Step> {
     let present = map.present(keys::VERBS);
     let made = match present[..] {
         [(verb, _, value)] => action(decoder, verb, value),
+        [] if map.unknown => None,
         [] => {
             let diagnostic = decoder.source.diagnostic(node.span, "the step does nothing");
             decoder.report(diagnostic.help(format!("it needs one of {}", keys::VERBS.join(", "))))
         }
         [(first, ..), (second, key, _), ..] => {
             let message = format!("a step does one thing, this one has `{first}` and `{second}`");
-            decoder.report(decoder.source.diagnostic(key.span, message).help("make it two steps"))
+            let help = match (first, second) {
+                ("run", "env" | "user" | "workdir") | ("env" | "user" | "workdir", "run") => {
+                    "for this command only: `run: {script: ..., env: ...}`; else make it two steps"
+                }
+                _ => "make it two steps",
+            };
+            decoder.report(decoder.source.diagnostic(key.span, message).help(help))
         }
     };
     finish(decoder, node.span, &map, made)
