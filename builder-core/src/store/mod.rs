@@ -12,135 +12,329 @@
 //! | `phoenix/cache-mounts/ID/` | writable cache mounts of steps | as the user expects of a cache |
 //! | `phoenix/work/` | uppers and temporary files of running builds, each locked by its owner | swept at the next open |
 
-use std::fs::File;
-use std::io::{self, Write};
+mod blob;
+mod durable;
+mod error;
+mod gc;
+mod layout;
+mod mounts;
+mod refs;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::digest::{BlobDigest, DiffId};
+pub use blob::BlobWriter;
+pub use error::StoreError;
+pub use gc::{Alive, Collected, Lease};
+pub use mounts::{CacheMountGuard, MountSharing};
+use oci_spec::image::Descriptor;
+pub use work::WorkDir;
 
-/// Errors of the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A file could not be read or written.
-    #[error("{action} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as a participle: `writing`.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
+use self::layout::Layout;
+use crate::digest::{BlobDigest, ContentDigest, DiffId};
 
 /// A handle on a store; cheap to clone, safe to use from many threads and
 /// beside any number of other processes.
 #[derive(Debug, Clone)]
 pub struct Store {
-    root: PathBuf,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    /// Work directories of crashed processes whose files this user cannot remove.
+    stale: Vec<PathBuf>,
 }
 
 impl Store {
     /// Opens the store at `root`, making it if it is not there; sweeps what
     /// crashed processes left in `phoenix/work`.
-    pub fn open(_root: &Path) -> Result<Self, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the directory cannot be made or read, holds something else, or was
+    /// written by a newer version.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::open(root)?;
+        let stale = work::sweep(&layout);
+        Ok(Self { inner: Arc::new(Inner { layout, stale }) })
     }
+
+    /// Opens a second, otherwise empty store that shares the fetched files of
+    /// `other`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_beside(root: &Path, other: &Self) -> Result<Self, StoreError> {
+        let store = Self::open(root)?;
+        let downloads = store.inner.layout.private("downloads");
+        let linked = fs::remove_dir(&downloads).and_then(|()| {
+            std::os::unix::fs::symlink(other.inner.layout.private("downloads"), &downloads)
+        });
+        linked.map_err(StoreError::io("sharing", &downloads))?;
+        Ok(store)
+    }
+
     /// The directory.
+    #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        &self.inner.layout.root
     }
+
+    /// Directories of crashed builds whose files belong to subordinate ids: to
+    /// be removed inside a user namespace.
+    #[must_use]
+    pub fn stale_work_dirs(&self) -> &[PathBuf] {
+        &self.inner.stale
+    }
+
     /// Begins a new blob. Nothing is visible until `commit`.
+    ///
+    /// # Errors
+    /// If no temp file can be made.
     pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
-        todo!()
+        BlobWriter::new(self.inner.layout.clone())
     }
+
     /// Stores `bytes` as a blob, durably. Nothing is written if it is there.
-    pub fn put_blob(&self, _bytes: &[u8]) -> Result<BlobDigest, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobDigest, StoreError> {
+        let digest = BlobDigest::of(bytes);
+        if self.blob_size(&digest)? != Some(bytes.len() as u64) {
+            let path = self.inner.layout.blob(&digest);
+            durable::write(&path, bytes, &self.inner.layout.private("work"))?;
+        }
+        Ok(digest)
     }
+
     /// The size of a blob, or `None` if the store lacks it.
-    pub fn blob_size(&self, _digest: &BlobDigest) -> Result<Option<u64>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn blob_size(&self, digest: &BlobDigest) -> Result<Option<u64>, StoreError> {
+        let path = self.inner.layout.blob(digest);
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("reading", &path)(error)),
+        }
     }
+
     /// The whole of a small blob, verified; an error if larger than `limit`.
-    pub fn read_blob(&self, _digest: &BlobDigest, _limit: u64) -> Result<Vec<u8>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If it is missing, corrupt or too large.
+    pub fn read_blob(&self, digest: &BlobDigest, limit: u64) -> Result<Vec<u8>, StoreError> {
+        blob::read(&self.inner.layout, digest, limit)
     }
-    /// A blob as a stream that is verified: reading to its end fails if size or digest differ.
-    pub fn blob_reader(
-        &self,
-        _digest: &BlobDigest,
-    ) -> Result<Box<dyn io::Read + Send>, StoreError> {
-        todo!()
+
+    /// A blob as a stream: reading to its end fails if its digest differs.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn blob_reader(&self, digest: &BlobDigest) -> Result<Box<dyn io::Read + Send>, StoreError> {
+        Ok(Box::new(blob::VerifiedReader::new(&self.inner.layout, digest)?))
     }
+
     /// The blob's file, unverified: the caller checks what it reads (frames of
     /// a layer have digests of their own in the table).
-    pub fn blob_file(&self, _digest: &BlobDigest) -> Result<File, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn blob_file(&self, digest: &BlobDigest) -> Result<File, StoreError> {
+        blob::open(&self.inner.layout, digest)
     }
+
     /// Where the table of contents of a layer blob stands (`phoenix/tables`).
-    pub fn table_path(&self, _blob: &BlobDigest) -> PathBuf {
-        todo!()
+    #[must_use]
+    pub fn table_path(&self, blob: &BlobDigest) -> PathBuf {
+        self.inner.layout.table(blob)
     }
+
     /// Where a layer's uncompressed data stands (`phoenix/data`).
-    pub fn data_path(&self, _diff_id: &DiffId) -> PathBuf {
-        todo!()
+    #[must_use]
+    pub fn data_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.inner.layout.data(diff_id)
     }
+
+    /// Where a fetched file of that digest stands (`phoenix/downloads`). It is
+    /// verified by whoever uses it.
+    #[must_use]
+    pub fn download_path(&self, digest: &BlobDigest) -> PathBuf {
+        self.inner.layout.private("downloads").join("sha256").join(digest.hex())
+    }
+
+    /// Where a captured context file stands (`phoenix/captured`).
+    #[must_use]
+    pub fn captured_path(&self, content: &ContentDigest) -> PathBuf {
+        self.inner.layout.private("captured").join(content.hex())
+    }
+
     /// A new private directory below `phoenix/work`, removed on drop, swept
     /// after a crash.
+    ///
+    /// # Errors
+    /// If it cannot be made.
     pub fn work_dir(&self) -> Result<WorkDir, StoreError> {
-        todo!()
+        WorkDir::new(&self.inner.layout)
     }
-    /// Writes a file durably: temp file beside it, fsync, rename, fsync of the directory.
-    pub fn write_durably(&self, _path: &Path, _bytes: &[u8]) -> Result<(), StoreError> {
-        todo!()
+
+    /// Writes a file durably: temp file, fsync, rename, fsync of the directory.
+    ///
+    /// # Errors
+    /// If it cannot be written; then the old content is there.
+    pub fn write_durably(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        durable::write(path, bytes, &self.inner.layout.private("work"))
     }
-    /// Stores a small value durably, replacing what was there.
-    pub fn put_record(&self, _area: &str, _name: &str, _bytes: &[u8]) -> Result<(), StoreError> {
-        todo!()
+
+    /// Puts a written temp file of this store at `path`, durably.
+    ///
+    /// # Errors
+    /// If it cannot be renamed; then the old content is there.
+    pub fn persist(&self, temp: tempfile::NamedTempFile, path: &Path) -> Result<(), StoreError> {
+        durable::persist(temp, path)
     }
+
+    /// A temp file on the store's file system, removed on drop.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn temp_file(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        let work = self.inner.layout.private("work");
+        tempfile::NamedTempFile::new_in(&work).map_err(StoreError::io("making a file in", &work))
+    }
+
+    fn record(&self, area: &str, name: &str) -> PathBuf {
+        self.inner.layout.private("records").join(area).join(name)
+    }
+
+    /// Stores a small value durably, replacing what was there. Area and name
+    /// are plain file names.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put_record(&self, area: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_durably(&self.record(area, name), bytes)
+    }
+
     /// Reads a small value; `None` if it is not there.
-    pub fn get_record(&self, _area: &str, _name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn get_record(&self, area: &str, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.record(area, name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("reading", &path)(error)),
+        }
     }
+
     /// Removes a small value; fine if it is not there.
-    pub fn remove_record(&self, _area: &str, _name: &str) -> Result<(), StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_record(&self, area: &str, name: &str) -> Result<(), StoreError> {
+        let path = self.record(area, name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("removing", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
+
     /// Names in an area, sorted.
-    pub fn list_records(&self, _area: &str) -> Result<Vec<String>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn list_records(&self, area: &str) -> Result<Vec<String>, StoreError> {
+        let path = self.inner.layout.private("records").join(area);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io("reading", &path)(error)),
+        };
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(names)
     }
-}
 
-/// A blob being written: hashes as it writes.
-#[derive(Debug)]
-pub struct BlobWriter {}
-
-impl BlobWriter {
-    /// Makes the blob visible, durably, under its digest. If the same blob is
-    /// there already, the new copy is dropped.
-    pub fn commit(self) -> Result<(BlobDigest, u64), StoreError> {
-        todo!()
+    /// All named images, sorted by name.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn refs(&self) -> Result<Vec<(String, Descriptor)>, StoreError> {
+        refs::list(&self.inner.layout)
     }
-}
 
-impl Write for BlobWriter {
-    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        todo!()
+    /// What a name points at.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn get_ref(&self, name: &str) -> Result<Option<Descriptor>, StoreError> {
+        let mut named = self.refs()?.into_iter();
+        Ok(named.find(|(known, _)| known == name).map(|(_, descriptor)| descriptor))
     }
-    fn flush(&mut self) -> io::Result<()> {
-        todo!()
+
+    /// Points a name at a descriptor, keeping its annotations, durably.
+    ///
+    /// # Errors
+    /// If the index cannot be read or written.
+    pub fn set_ref(&self, name: &str, descriptor: Descriptor) -> Result<(), StoreError> {
+        refs::set(&self.inner.layout, name, descriptor)
     }
-}
 
-/// A private directory that is removed on drop.
-#[derive(Debug)]
-pub struct WorkDir {}
+    /// Takes a name away; whether it was there. Blobs stay until collected.
+    ///
+    /// # Errors
+    /// If the index cannot be read or written.
+    pub fn remove_ref(&self, name: &str) -> Result<bool, StoreError> {
+        refs::remove(&self.inner.layout, name)
+    }
 
-impl WorkDir {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        todo!()
+    /// Keeps new blobs from being collected while it lives.
+    ///
+    /// # Errors
+    /// If the lock cannot be taken.
+    pub fn lease(&self) -> Result<Lease, StoreError> {
+        gc::lease(&self.inner.layout)
+    }
+
+    /// Keeps builds out while it lives: taken before the caller reads the edges
+    /// that [`Self::gc`] is given.
+    ///
+    /// # Errors
+    /// If the lock cannot be taken.
+    pub fn exclusive(&self) -> Result<Lease, StoreError> {
+        gc::exclusive(&self.inner.layout)
+    }
+
+    /// Removes blobs, tables and data that are not alive.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
+    pub fn gc(&self, alive: &Alive, dry_run: bool) -> Result<Collected, StoreError> {
+        gc::collect(&self.inner.layout, alive, dry_run)
+    }
+
+    /// Takes the cache mount of `id`, waiting for others where it is locked.
+    ///
+    /// # Errors
+    /// If it cannot be made or locked.
+    pub fn cache_mount(
+        &self,
+        id: &str,
+        sharing: MountSharing,
+    ) -> Result<CacheMountGuard, StoreError> {
+        mounts::take(&self.inner.layout, id, sharing)
     }
 }
