@@ -51,7 +51,7 @@ pub(super) fn secrets(plan: &Plan) -> Vec<String> {
 }
 
 /// The stages that a stage is made from, where they are named.
-fn references<'r>(stage: &'r Stage, all: bool) -> Vec<(&'r str, Span)> {
+fn references(stage: &Stage, all: bool) -> Vec<(&str, Span)> {
     let mut found = Vec::new();
     if let Spanned { value: From::Stage(name), span } = &stage.from {
         found.push((name.as_str(), *span));
