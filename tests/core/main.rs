@@ -1,3 +1,8 @@
 //! Tests of the library against the world.
 
 mod recipe;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod interop_docker;

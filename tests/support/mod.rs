@@ -1,0 +1,5 @@
+//! What tests of both binaries share: tools of others, and a Docker of our own.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub(crate) mod docker;
+pub(crate) mod tools;
