@@ -6,3 +6,4 @@ mod recipe;
 mod support;
 
 mod interop_docker;
+mod interop_image;

@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod docker;
+pub(crate) mod image;
 pub(crate) mod tools;
