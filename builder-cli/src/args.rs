@@ -1,0 +1,492 @@
+//! The command line as it was typed: types and help text, nothing resolved.
+//!
+//! Limitations: environment variables are not read here; `settings` does that.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::exit;
+
+/// phoenix: build container images and golden images from a base plus a recipe
+#[derive(Debug, Parser)]
+#[command(name = "phoenix", version, after_help = exit::TABLE, max_term_width = 100)]
+#[command(propagate_version = false, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Where images and results are kept [default: $PHOENIX_STORE, else `phoenix` in the XDG data
+    /// directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) store: Option<PathBuf>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One per file in `commands/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from a recipe
+    Build(Box<BuildArgs>),
+    /// Say what a build would do and why, and run nothing
+    Plan(PlanArgs),
+    /// Check a recipe without building
+    Validate(ValidateArgs),
+    /// Print the recipe's JSON Schema, for editors
+    Schema,
+    /// Write a first recipe
+    Init(InitArgs),
+    /// Pin what the recipe takes from outside in recipe.lock
+    Lock(RecipeArgs),
+    /// Say what this host can do, and what to do about what is missing
+    Doctor(FormatArgs),
+    /// List the images in the store
+    Images(FormatArgs),
+    /// Give an image another name
+    Tag(TagArgs),
+    /// Remove names from the store, and what nothing names any more
+    Rm(RmArgs),
+    /// Show an image's digests, layers, config and annotations
+    Inspect(ImageArgs),
+    /// Show what each layer of an image came from
+    History(ImageFormatArgs),
+    /// List files of an image
+    Ls(LsArgs),
+    /// Print a file of an image
+    Cat(CatArgs),
+    /// Run a command in an image, on a throwaway copy
+    Run(RunArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Which recipe, and what it is given.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeArgs {
+    /// The directory with the recipe; also the build context
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+
+    /// The recipe [default: recipe.yaml in DIR]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Set a param of the recipe
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// What decides which steps run.
+#[derive(Debug, Args)]
+pub(crate) struct ReuseArgs {
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Option<String>,
+
+    /// Reuse nothing, or not the result of STEP (repeatable)
+    #[arg(long, value_name = "STEP", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "")]
+    pub(crate) no_cache: Vec<String>,
+
+    /// Run tests again that have passed before
+    #[arg(long)]
+    pub(crate) retest: bool,
+
+    /// Take from outside only what recipe.lock pins
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// `phoenix build`
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
+
+    /// Name the image (repeatable)
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tags: Vec<String>,
+
+    /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
+    /// output; repeatable)
+    #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
+    pub(crate) outputs: Vec<OutputArg>,
+
+    /// How many steps run at the same time [default: one per processor]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) progress: Progress,
+
+    /// Print the image's digest and nothing else (the same as --progress quiet)
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Write digests, and what each step did and why, to FILE as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) metadata_file: Option<PathBuf>,
+
+    /// Write the digest of the image's config (its "image id") to FILE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) iidfile: Option<PathBuf>,
+
+    /// A secret for steps that ask for it: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
+    #[arg(long = "secret", value_name = "SPEC", value_parser = secret_spec)]
+    pub(crate) secrets: Vec<SecretArg>,
+
+    /// How new layers are compressed
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) compression: CompressionArg,
+
+    /// Build twice in fresh stores and name the files that differ
+    #[arg(long)]
+    pub(crate) check_reproducible: bool,
+}
+
+/// `phoenix plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix validate`
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix init`
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+
+    /// Replace a recipe that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// How a listing is printed.
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+/// An image.
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// NAME[:TAG], or the start of its digest
+    pub(crate) image: String,
+}
+
+/// An image, and how what is said of it is printed.
+#[derive(Debug, Args)]
+pub(crate) struct ImageFormatArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix tag`
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    /// The new name
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) name: String,
+}
+
+/// `phoenix rm`
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// NAME[:TAG] of each
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// `phoenix ls`
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    /// The file or directory
+    #[arg(default_value = "/")]
+    pub(crate) path: String,
+
+    /// Go into directories
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix cat`
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    /// The file; symbolic links are followed within the image
+    pub(crate) path: String,
+}
+
+/// `phoenix run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+
+    /// The command and its arguments [default: the image's entrypoint and command]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `phoenix completions`
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// How a listing is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Progress {
+    /// tty on a terminal, else plain
+    #[default]
+    Auto,
+    /// What runs, with timers, redrawn in place
+    Tty,
+    /// Lines, for logs
+    Plain,
+    /// JSON lines on standard output, for programs
+    Json,
+    /// The image's digest only
+    Quiet,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// Accepted everywhere
+    #[default]
+    Gzip,
+    /// Faster and smaller; Docker 23 or Podman 4 and newer
+    Zstd,
+}
+
+/// A kind of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputKind {
+    /// OCI layout: a directory, or an archive where PATH ends in `.tar`
+    Oci,
+    /// Archive for `docker load`
+    Docker,
+    /// The root file system as one tar
+    Tar,
+    /// The root file system as a directory
+    Local,
+}
+
+/// `-o`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputArg {
+    /// What.
+    pub(crate) kind: OutputKind,
+    /// Where to; `-` is standard output.
+    pub(crate) dest: PathBuf,
+}
+
+impl OutputArg {
+    /// Whether it goes to standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.dest.as_os_str() == "-"
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// `--secret`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretArg {
+    /// What steps call it.
+    pub(crate) id: String,
+    /// Where it comes from.
+    pub(crate) source: SecretSource,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads `a=b,c=d` where each key is one of `known` and stands once at most.
+fn fields<'a>(text: &'a str, known: &[&str]) -> Result<Vec<(&'a str, &'a str)>, String> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for field in text.split(',') {
+        let (key, value) =
+            field.split_once('=').ok_or_else(|| format!("`{field}` is not KEY=VALUE"))?;
+        if !known.contains(&key) {
+            return Err(format!("unknown key `{key}`, expected one of: {}", known.join(", ")));
+        }
+        if found.iter().any(|(other, _)| *other == key) {
+            return Err(format!("`{key}` is given twice"));
+        }
+        if value.is_empty() {
+            return Err(format!("`{key}` is empty"));
+        }
+        found.push((key, value));
+    }
+    Ok(found)
+}
+
+fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
+    fields.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
+}
+
+fn output_spec(text: &str) -> Result<OutputArg, String> {
+    let fields = fields(text, &["type", "dest"])?;
+    let kind = field(&fields, "type").ok_or("`type` is missing: oci, docker, tar or local")?;
+    let dest = field(&fields, "dest").ok_or("`dest` is missing")?;
+    let kind = OutputKind::from_str(kind, false)
+        .map_err(|_| format!("unknown type `{kind}`: expected oci, docker, tar or local"))?;
+    let output = OutputArg { kind, dest: PathBuf::from(dest) };
+    if kind == OutputKind::Local && output.is_stdout() {
+        return Err("a directory cannot be written to standard output".to_owned());
+    }
+    Ok(output)
+}
+
+fn secret_spec(text: &str) -> Result<SecretArg, String> {
+    let fields = fields(text, &["id", "src", "env"])?;
+    let id = field(&fields, "id").ok_or("`id` is missing")?.to_owned();
+    let source = match (field(&fields, "src"), field(&fields, "env")) {
+        (Some(src), None) => SecretSource::File(PathBuf::from(src)),
+        (None, Some(env)) => SecretSource::Env(env.to_owned()),
+        (None, None) => SecretSource::Env(id.clone()),
+        (Some(_), Some(_)) => return Err("`src` and `env` exclude each other".to_owned()),
+    };
+    Ok(SecretArg { id, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    fn build(line: &str) -> Result<BuildArgs, clap::Error> {
+        let words = ["phoenix", "build"].into_iter().chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| match cli.command {
+            Command::Build(build) => *build,
+            other => panic!("not a build: {other:?}"),
+        })
+    }
+
+    #[test]
+    fn no_cache_is_for_all_or_for_named_steps_and_never_eats_the_directory() {
+        assert_eq!(build("").expect("parses").reuse.no_cache, Vec::<String>::new());
+        let all = build("--no-cache app").expect("parses");
+        assert_eq!(all.reuse.no_cache, [""]);
+        assert_eq!(all.recipe.dir, PathBuf::from("app"));
+        let two = build("--no-cache=a --no-cache=b").expect("parses");
+        assert_eq!(two.reuse.no_cache, ["a", "b"]);
+    }
+
+    #[test]
+    fn output_is_type_and_destination_and_nothing_else() {
+        let good = output_spec("type=oci,dest=out.tar").expect("parses");
+        assert_eq!(good, OutputArg { kind: OutputKind::Oci, dest: "out.tar".into() });
+        assert!(output_spec("dest=-,type=tar").expect("parses").is_stdout());
+        for bad in [
+            "",
+            "oci",
+            "type=oci",
+            "dest=x",
+            "type=oci,dest=",
+            "type=vhd,dest=x",
+            "type=oci,type=tar,dest=x",
+            "type=oci,dest=x,mode=1",
+            "type=local,dest=-",
+        ] {
+            assert!(output_spec(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secret_comes_from_one_place_the_variable_of_its_name_by_default() {
+        let secret = |text| secret_spec(text).map(|secret| secret.source);
+        assert_eq!(secret("id=a,src=f"), Ok(SecretSource::File("f".into())));
+        assert_eq!(secret("id=a,env=V"), Ok(SecretSource::Env("V".into())));
+        assert_eq!(secret("id=TOKEN"), Ok(SecretSource::Env("TOKEN".into())));
+        for bad in ["src=f", "id=a,src=f,env=V", "id=", "a"] {
+            assert!(secret(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn param_value_may_hold_equal_signs_and_may_be_empty() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
+        assert!(key_value("=b").is_err() && key_value("ab").is_err());
+    }
+
+    #[test]
+    fn command_of_run_keeps_its_own_options() {
+        let cli = Cli::try_parse_from(["phoenix", "run", "app:1", "ls", "-l", "--store"]);
+        let Command::Run(run) = cli.expect("parses").command else { panic!("not run") };
+        assert_eq!(run.command, ["ls", "-l", "--store"]);
+    }
+}

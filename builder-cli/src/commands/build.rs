@@ -1,0 +1,221 @@
+//! `phoenix build`: a recipe becomes an image.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use builder_core::exec::Cancel;
+use builder_core::layer::Compression;
+use serde_json::{Value, json};
+
+use crate::args::{
+    BuildArgs, CompressionArg, OutputArg, OutputKind, Progress, RecipeArgs, ReuseArgs, SecretArg,
+    SecretSource,
+};
+use crate::engine::{
+    BuildRequest, BuildResult, Destination, Engine, NoCache, OutputFormat, OutputSpec, StepReport,
+    StepStatus,
+};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::ui::{Built, Ending};
+use crate::{diagnostic, files, interrupt, output, ui};
+
+/// No secret is longer.
+const MAX_SECRET: u64 = 1 << 20;
+
+/// Builds.
+pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let stdout_taken = match args.outputs.iter().filter(|output| output.is_stdout()).count() {
+        0 => false,
+        1 => true,
+        _ => return Err(CliError::StdoutTwice),
+    };
+    let progress = if args.quiet { Progress::Quiet } else { args.progress };
+    let request = BuildRequest {
+        tags: args.tags.clone(),
+        outputs: args.outputs.iter().map(output_spec).collect(),
+        compression: match args.compression {
+            CompressionArg::Gzip => Compression::Gzip,
+            CompressionArg::Zstd => Compression::Zstd,
+        },
+        secrets: secrets(&args.secrets, settings)?,
+        check_reproducible: args.check_reproducible,
+        ..request(&args.recipe, &args.reuse, settings)?
+    };
+    let store = settings.store()?;
+    let view = ui::view(progress, settings.terminal, stdout_taken);
+    let cancel = Cancel::new();
+    let stop = cancel.clone();
+    interrupt::on_signal(move || stop.cancel())?;
+
+    let built = Engine::open(store, args.jobs, settings.proxies(), Arc::clone(&view) as _)
+        .and_then(|engine| engine.build_blocking(request, &cancel));
+    let built = built.map_err(CliError::from).and_then(|built| write_files(args, built));
+    match &built {
+        Ok(built) => view.close(&Ending::Built(&summary(built))),
+        Err(error) => {
+            let exit = interrupt::received().unwrap_or_else(|| error.exit()).code();
+            let (chain, hints) = (diagnostic::chain(error), diagnostic::hints(error));
+            view.close(&Ending::Failed { exit, chain: &chain, hints: &hints });
+        }
+    }
+    let built = built?;
+    if progress == Progress::Quiet && !stdout_taken {
+        output::line(&built.manifest_digest.to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The part of a request that building and planning share.
+pub(crate) fn request(
+    recipe: &RecipeArgs,
+    reuse: &ReuseArgs,
+    settings: &Settings,
+) -> Result<BuildRequest, CliError> {
+    let loaded = super::recipe::load(recipe, settings)?;
+    Ok(BuildRequest {
+        plan: loaded.plan,
+        recipe_id: loaded.recipe_id,
+        stage: reuse.stage.clone(),
+        tags: Vec::new(),
+        outputs: Vec::new(),
+        no_cache: no_cache(&reuse.no_cache),
+        retest: reuse.retest,
+        compression: Compression::Gzip,
+        secrets: BTreeMap::new(),
+        created: settings.source_date_epoch()?,
+        locked: reuse.locked,
+        check_reproducible: false,
+    })
+}
+
+/// `--no-cache` alone stands for all, whatever else is named.
+fn no_cache(steps: &[String]) -> NoCache {
+    if steps.is_empty() {
+        NoCache::None
+    } else if steps.iter().any(String::is_empty) {
+        NoCache::All
+    } else {
+        NoCache::Steps(steps.to_vec())
+    }
+}
+
+fn output_spec(arg: &OutputArg) -> OutputSpec {
+    OutputSpec {
+        format: match arg.kind {
+            OutputKind::Oci => OutputFormat::Oci,
+            OutputKind::Docker => OutputFormat::Docker,
+            OutputKind::Tar => OutputFormat::Tar,
+            OutputKind::Local => OutputFormat::Local,
+        },
+        dest: if arg.is_stdout() {
+            Destination::Stdout
+        } else {
+            Destination::Path(arg.dest.clone())
+        },
+    }
+}
+
+fn secrets(args: &[SecretArg], settings: &Settings) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
+    let value = |SecretArg { id, source }: &SecretArg| {
+        let value = match source {
+            SecretSource::File(path) => files::read(path, MAX_SECRET)?,
+            SecretSource::Env(name) => settings
+                .variable_bytes(name)
+                .ok_or_else(|| CliError::SecretUnset { id: id.clone(), variable: name.clone() })?,
+        };
+        Ok((id.clone(), value))
+    };
+    args.iter().map(value).collect()
+}
+
+fn write_files(args: &BuildArgs, built: BuildResult) -> Result<BuildResult, CliError> {
+    if let Some(path) = &args.metadata_file {
+        let metadata = serde_json::to_vec_pretty(&metadata(&built)).expect("keys are strings");
+        files::write(path, &metadata)?;
+    }
+    if let Some(path) = &args.iidfile {
+        files::write(path, built.config_digest.to_string().as_bytes())?;
+    }
+    Ok(built)
+}
+
+/// What `--metadata-file` holds.
+fn metadata(built: &BuildResult) -> Value {
+    json!({
+        "image": {
+            "digest": built.manifest_digest,
+            "config_digest": built.config_digest,
+            "tags": built.tags,
+        },
+        "steps": built.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+/// A step as `--metadata-file` and `plan --format json` tell it.
+pub(crate) fn step(step: &StepReport) -> Value {
+    json!({
+        "id": step.id,
+        "name": step.name,
+        "status": word(step.status),
+        "reason": step.reason,
+        "duration_ms": u64::try_from(step.duration.as_millis()).unwrap_or(u64::MAX),
+        "layer": step.layer,
+    })
+}
+
+fn word(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Cached => "cached",
+        StepStatus::Ran => "ran",
+    }
+}
+
+fn summary(built: &BuildResult) -> Built {
+    let cached = built.steps.iter().filter(|step| step.status == StepStatus::Cached).count();
+    Built {
+        digest: built.manifest_digest.to_string(),
+        config_digest: built.config_digest.to_string(),
+        tags: built.tags.clone(),
+        cached,
+        ran: built.steps.len() - cached,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use builder_core::digest::{BlobDigest, DiffId, VertexId};
+
+    use super::*;
+
+    #[test]
+    fn metadata_has_exactly_the_documented_shape() {
+        let built = BuildResult {
+            manifest_digest: BlobDigest::from_bytes([1; 32]),
+            config_digest: BlobDigest::from_bytes([2; 32]),
+            tags: vec!["app:1".to_owned()],
+            steps: vec![StepReport {
+                id: VertexId::from_bytes([3; 32]),
+                name: "run `make`".to_owned(),
+                stage: "main".to_owned(),
+                status: StepStatus::Ran,
+                reason: "`Makefile` differs".to_owned(),
+                duration: Duration::from_millis(1234),
+                layer: Some(DiffId::from_bytes([4; 32])),
+            }],
+        };
+        insta::assert_json_snapshot!(metadata(&built));
+    }
+
+    #[test]
+    fn no_cache_without_a_step_stands_for_all() {
+        let of =
+            |steps: &[&str]| no_cache(&steps.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&[]), NoCache::None);
+        assert_eq!(of(&["a", ""]), NoCache::All);
+        assert_eq!(of(&["a", "b"]), NoCache::Steps(vec!["a".to_owned(), "b".to_owned()]));
+    }
+}

@@ -1,0 +1,203 @@
+//! Errors as people read them: excerpts of recipes, chains of causes, hints.
+//!
+//! In: a [`CliError`]. Out: text that ends without a newline. Every hint that
+//! Phoenix gives is in this file.
+
+use std::error::Error;
+
+use builder_core::frontend::Diagnostic;
+use console::{Style, measure_text_width};
+
+use crate::error::CliError;
+
+/// The error with its causes and what to do about it.
+pub(crate) fn render(error: &CliError, colour: bool) -> String {
+    let paint = Paint::new(colour);
+    if let CliError::Recipe { diagnostics } = error {
+        let mut texts: Vec<_> = diagnostics.iter().map(|d| excerpt(d, &paint)).collect();
+        if diagnostics.len() > 1 {
+            texts.push(format!("{} {} mistakes", paint.error("error:"), diagnostics.len()));
+        }
+        return texts.join("\n\n");
+    }
+    let mut lines = Vec::new();
+    for (at, cause) in chain(error).iter().enumerate() {
+        lines.push(match at {
+            0 => format!("{} {cause}", paint.error("error:")),
+            _ => format!("  because: {cause}"),
+        });
+    }
+    lines.extend(hints(error).iter().map(|hint| format!("{} {hint}", paint.help("hint:"))));
+    lines.join("\n")
+}
+
+/// The messages of an error and of its causes. One that a message above
+/// already ends with is left out.
+pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
+    let mut messages: Vec<String> = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !messages.last().is_some_and(|last| last.ends_with(&message)) {
+            messages.push(message);
+        }
+        cause = error.source();
+    }
+    messages
+}
+
+/// What to do about an error.
+pub(crate) fn hints(error: &CliError) -> Vec<String> {
+    match error {
+        CliError::NoRecipe { .. } => {
+            vec!["`phoenix init` writes a first recipe; `-f FILE` names another file".to_owned()]
+        }
+        CliError::RecipeExists { .. } => vec!["--force replaces it".to_owned()],
+        CliError::NoStore => vec!["set PHOENIX_STORE or give --store DIR".to_owned()],
+        CliError::SecretUnset { id, .. } => {
+            vec![format!("--secret id={id},src=FILE takes it from a file")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+struct Paint {
+    error: Style,
+    place: Style,
+    help: Style,
+}
+
+impl Paint {
+    fn new(colour: bool) -> Self {
+        let style = |style: Style| style.for_stderr().force_styling(colour);
+        Self {
+            error: style(Style::new().red().bold()),
+            place: style(Style::new().blue().bold()),
+            help: style(Style::new().cyan().bold()),
+        }
+    }
+    fn error(&self, text: &str) -> String {
+        self.error.apply_to(text).to_string()
+    }
+    fn place(&self, text: &str) -> String {
+        self.place.apply_to(text).to_string()
+    }
+    fn help(&self, text: &str) -> String {
+        self.help.apply_to(text).to_string()
+    }
+}
+
+/// A diagnostic with the line it is about, in the manner of rustc.
+fn excerpt(diagnostic: &Diagnostic, paint: &Paint) -> String {
+    let Diagnostic { message, location, source_line, width, label, help, class: _ } = diagnostic;
+    let mut lines = vec![format!("{} {message}", paint.error("error:"))];
+    let mut margin = String::new();
+    if let Some(at) = location {
+        let number = at.line.to_string();
+        margin = " ".repeat(number.len());
+        let arrow = paint.place("-->");
+        lines.push(format!("{margin}{arrow} {}:{}:{}", at.file.display(), at.line, at.column));
+        let bar = paint.place("|");
+        let before: String = source_line.chars().take(at.column as usize - 1).collect();
+        let marked: String =
+            source_line.chars().skip(at.column as usize - 1).take(*width as usize).collect();
+        let indent = " ".repeat(measure_text_width(&visible(&before)));
+        let carets = "^".repeat(measure_text_width(&visible(&marked)).max(1));
+        let label = label.as_deref().map(|label| format!(" {label}")).unwrap_or_default();
+        lines.push(format!("{margin} {bar}"));
+        lines.push(format!("{} {bar} {}", paint.place(&number), visible(source_line).trim_end()));
+        lines.push(format!("{margin} {bar} {indent}{}", paint.error(&format!("{carets}{label}"))));
+    }
+    if let Some(help) = help {
+        let mark = paint.place("=");
+        lines.push(format!("{margin} {mark} {} {help}", paint.help("help:")));
+    }
+    lines.join("\n")
+}
+
+/// Tabs as four blanks, other control characters as U+FFFD: a recipe cannot
+/// steer the terminal.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push_str("    "),
+            c if c.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use builder_core::frontend::SourceFile;
+
+    use super::*;
+
+    fn plain(diagnostic: Diagnostic) -> String {
+        render(&CliError::Recipe { diagnostics: vec![diagnostic] }, false)
+    }
+
+    #[test]
+    fn mistake_is_marked_in_its_line_with_help() {
+        let source = SourceFile::new(Path::new("recipe.yaml"), "from: x\nstepss:\n  - run: a\n");
+        let diagnostic = source
+            .diagnostic((8..14).into(), "unknown key `stepss`")
+            .label("not known here")
+            .help("did you mean `steps`?");
+        insta::assert_snapshot!(plain(diagnostic), @r"
+        error: unknown key `stepss`
+         --> recipe.yaml:2:1
+          |
+        2 | stepss:
+          | ^^^^^^ not known here
+          = help: did you mean `steps`?
+        ");
+    }
+
+    #[test]
+    fn caret_stands_right_after_tabs_and_wide_characters() {
+        let text = "\t漢字: bad";
+        let source = SourceFile::new(Path::new("r"), text);
+        let at = text.find("bad").expect("it is there");
+        let shown = plain(source.diagnostic((at..at + 3).into(), "no"));
+        let lines: Vec<_> = shown.lines().collect();
+        let column =
+            |line: &str, what: &str| measure_text_width(&line[..line.find(what).expect("there")]);
+        assert_eq!(column(lines[3], "bad"), column(lines[4], "^^^"));
+    }
+
+    #[test]
+    fn mistake_without_a_place_has_no_excerpt() {
+        let shown = plain(Diagnostic::unplaced("no param `x`").help("it has `y`"));
+        assert_eq!(shown, "error: no param `x`\n = help: it has `y`");
+    }
+
+    #[test]
+    fn several_mistakes_are_all_shown_and_counted() {
+        let diagnostics = vec![Diagnostic::unplaced("one"), Diagnostic::unplaced("two")];
+        let shown = render(&CliError::Recipe { diagnostics }, false);
+        assert_eq!(shown, "error: one\n\nerror: two\n\nerror: 2 mistakes");
+    }
+
+    #[test]
+    fn causes_follow_and_none_is_said_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct Outer(#[source] std::io::Error);
+        let io = || std::io::Error::other("inner");
+        assert_eq!(chain(&Outer(io())), ["outer: inner"]);
+        let error = CliError::File { action: "reading", path: "f".into(), source: io() };
+        assert_eq!(render(&error, false), "error: reading f\n  because: inner");
+    }
+
+    #[test]
+    fn colours_are_used_only_where_asked() {
+        let error = CliError::NoStore;
+        assert!(render(&error, true).contains('\x1b'));
+        assert!(!render(&error, false).contains('\x1b'));
+    }
+}

@@ -1,0 +1,101 @@
+//! What can go wrong in a command, and which exit code that is.
+//!
+//! Hints are not here but in `diagnostic`.
+
+use std::io;
+use std::path::PathBuf;
+
+use builder_core::frontend::Diagnostic;
+
+use crate::engine::EngineError;
+use crate::exit::Exit;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// Whoever read standard output is gone: no error for anyone to see.
+    #[error("standard output was closed")]
+    ReaderGone,
+    /// Standard output cannot be written.
+    #[error("writing to standard output")]
+    Stdout {
+        /// Why.
+        source: io::Error,
+    },
+    /// No place for the store is known.
+    #[error(
+        "no place for the store: neither --store, PHOENIX_STORE, XDG_DATA_HOME nor HOME is set"
+    )]
+    NoStore,
+    /// `SOURCE_DATE_EPOCH` is no number.
+    #[error("SOURCE_DATE_EPOCH is `{value}`, not a number of seconds")]
+    SourceDateEpoch {
+        /// What it is.
+        value: String,
+    },
+    /// Signals cannot be watched.
+    #[error("watching for signals")]
+    Signals {
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the user.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried, as a participle.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is no recipe where one is expected.
+    #[error("no recipe at {}", path.display())]
+    NoRecipe {
+        /// Where it was expected.
+        path: PathBuf,
+    },
+    /// `init` finds a recipe.
+    #[error("{} is there already", path.display())]
+    RecipeExists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The recipe is wrong.
+    #[error("the recipe is wrong")]
+    Recipe {
+        /// All that is wrong with it.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// A secret's variable is not set.
+    #[error("secret `{id}`: the variable {variable} is not set")]
+    SecretUnset {
+        /// The secret.
+        id: String,
+        /// The variable.
+        variable: String,
+    },
+    /// Two outputs want standard output, or an output and JSON lines do.
+    #[error("only one output can go to standard output")]
+    StdoutTwice,
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl CliError {
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::ReaderGone => Exit::Done,
+            Self::NoStore
+            | Self::SourceDateEpoch { .. }
+            | Self::RecipeExists { .. }
+            | Self::SecretUnset { .. }
+            | Self::StdoutTwice => Exit::Usage,
+            Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
+            Self::Stdout { .. } | Self::Signals { .. } | Self::File { .. } => Exit::Trouble,
+            Self::Engine(_) => Exit::Trouble,
+        }
+    }
+}

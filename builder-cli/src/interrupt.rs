@@ -1,0 +1,42 @@
+//! Ctrl-C: the first asks the build to stop and clean up, the second ends at once.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+
+/// From now on, SIGINT and SIGTERM call `stop` once; the next one ends the
+/// process.
+pub(crate) fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|source| CliError::Signals { source })?;
+    let watch = move || {
+        for signal in signals.forever() {
+            if RECEIVED.swap(signal, Ordering::SeqCst) != 0 {
+                std::process::exit(i32::from(ending(signal).code()));
+            }
+            output::complain("stopping (again to stop at once)");
+            stop();
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|source| CliError::Signals { source })
+}
+
+/// How the process must end if a signal asked it to.
+pub(crate) fn received() -> Option<Exit> {
+    match RECEIVED.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(ending(signal)),
+    }
+}
+
+fn ending(signal: i32) -> Exit {
+    if signal == SIGTERM { Exit::Terminated } else { Exit::Interrupted }
+}
