@@ -1,1 +1,11 @@
-//! x
+//! Tests of the command line: one file per command or promise. Each runs the
+//! real `phoenix` with a store and a home of its own.
+
+mod completions;
+mod doctor;
+mod exit_codes;
+mod help;
+mod init;
+mod no_test_forgotten;
+mod phoenix;
+mod validate;

@@ -1,5 +1,6 @@
-//! Tests of the library against the world.
+//! Tests of `builder-core` as a whole: one file per topic.
 
+mod floors;
 mod recipe;
 
 #[path = "../support/mod.rs"]
