@@ -21,12 +21,16 @@
 //! preferences); `Conflicts` are detected, never solved by backtracking.
 
 mod apt;
+mod assemble;
 mod config;
 mod control;
+mod database;
+mod deb;
 mod download;
 mod error;
 mod index;
 mod lock;
+mod merge;
 mod relation;
 mod release;
 mod resolve;
@@ -40,7 +44,7 @@ pub use error::DebianError;
 pub use lock::{Lock, LockFile, LockedPackage, LockedSource};
 
 use crate::event::Unit;
-use crate::layer::{Compression, LayerDesc};
+use crate::layer::{Compression, LayerDesc, LayerWriter};
 use crate::plan::op;
 use crate::store::Store;
 
@@ -81,12 +85,12 @@ pub fn resolve(
 /// # Errors
 /// [`DebianError`]: a package that no mirror gives with the locked digest.
 pub fn fetch(
-    _lock: &Lock,
-    _settings: &Settings,
-    _store: &Store,
-    _report: Report<'_>,
+    lock: &Lock,
+    settings: &Settings,
+    store: &Store,
+    report: Report<'_>,
 ) -> Result<(), DebianError> {
-    todo!()
+    resolve::fetch(lock, settings, store, report)
 }
 
 /// Makes the layer of `lock` from packages that [`fetch`] brought.
@@ -94,10 +98,15 @@ pub fn fetch(
 /// # Errors
 /// [`DebianError`]: a package is missing or malformed, or the store failed.
 pub fn layer(
-    _lock: &Lock,
-    _store: &Store,
-    _compression: Compression,
-    _report: Report<'_>,
+    lock: &Lock,
+    store: &Store,
+    compression: Compression,
+    report: Report<'_>,
 ) -> Result<LayerDesc, DebianError> {
-    todo!()
+    let work = store.work_dir()?;
+    let mut writer = LayerWriter::new(store, compression)?;
+    assemble::assemble(lock, store, work.path(), report, &mut |entry, content| {
+        Ok(writer.append(entry, content)?)
+    })?;
+    Ok(writer.finish()?)
 }

@@ -94,6 +94,32 @@ pub(super) fn resolve(
     })
 }
 
+/// Brings the packages of a lock: from this host's mirror for the suite where
+/// there is one, else from the one that the lock names.
+pub(super) fn fetch(
+    lock: &Lock,
+    settings: &Settings,
+    store: &Store,
+    report: Report<'_>,
+) -> Result<(), DebianError> {
+    let host = apt::read(&settings.apt_dir);
+    let mut wanted = Vec::new();
+    for package in &lock.packages {
+        let source = lock.sources.get(package.source);
+        let source =
+            source.ok_or_else(|| DebianError::LockSource { package: package.name.clone() })?;
+        check_url(&source.mirror)?;
+        let own = host.sources.iter().filter(|s| s.suite == source.suite).map(|s| &s.mirror);
+        let mut urls: Vec<String> = own
+            .chain([&source.mirror])
+            .map(|m| format!("{}/{}", m.trim_end_matches('/'), package.filename))
+            .collect();
+        urls.dedup();
+        wanted.push(Wanted { urls, sha256: package.sha256, size: package.size });
+    }
+    Client::new(settings, host.credentials)?.files(wanted, store, report)
+}
+
 /// The suites to read, and the credential that the recipe's mirror held.
 fn sources(
     request: &op::Debian,
