@@ -1,6 +1,6 @@
 //! The packages of a lock as the entries of one layer.
 //!
-//! In: a lock whose packages are in the store's downloads. Out: entries in the
+//! In: a lock whose packages are in `downloads`. Out: entries in the
 //! order of paths, with their contents. Packages are taken apart on all cores
 //! into spools; nothing but the names is kept in memory.
 
@@ -23,7 +23,6 @@ use super::{DebianError, Lock, LockedPackage, Progress, Report};
 use crate::digest::ContentDigest;
 use crate::event::Unit;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
-use crate::store::Store;
 
 /// Takes one entry of the layer and, for a file, its content.
 pub(super) type Append<'s> =
@@ -38,12 +37,12 @@ struct Taken {
 /// Gives all entries of the layer to `append`. `work` is for temporary files.
 pub(super) fn assemble(
     lock: &Lock,
-    store: &Store,
+    downloads: &Path,
     work: &Path,
     report: Report<'_>,
     append: Append<'_>,
 ) -> Result<(), DebianError> {
-    let (taken, spools) = take_apart(lock, store, work, report)?;
+    let (taken, spools) = take_apart(lock, downloads, work, report)?;
     let replaces: Vec<String> = taken.iter().map(|t| field(&t.contents, "Replaces")).collect();
     let unpacked: Vec<Unpacked<'_>> = lock
         .packages
@@ -86,7 +85,7 @@ fn sources_list(lock: &Lock) -> String {
 /// Takes all packages apart, on all cores.
 fn take_apart(
     lock: &Lock,
-    store: &Store,
+    downloads: &Path,
     work: &Path,
     report: Report<'_>,
 ) -> Result<(Vec<Taken>, Vec<File>), DebianError> {
@@ -102,7 +101,7 @@ fn take_apart(
         let mut spool = Spool::new(file.map_err(DebianError::io("making", &path))?);
         while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             let package = &lock.packages[at];
-            let taken = take(package, store, &mut spool).inspect_err(|_| {
+            let taken = take(package, downloads, &mut spool).inspect_err(|_| {
                 next.store(order.len(), Ordering::Relaxed);
             })?;
             results
@@ -130,10 +129,10 @@ fn take_apart(
 /// Takes one package apart, after checking its digest.
 fn take(
     package: &LockedPackage,
-    store: &Store,
+    downloads: &Path,
     spool: &mut Spool,
 ) -> Result<Contents, DebianError> {
-    let path = download::path_of(store, &package.sha256);
+    let path = download::path_of(downloads, &package.sha256);
     let mut file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(DebianError::NotFetched { package: package.name.clone() });

@@ -91,7 +91,7 @@ fn status_entry(package: &Named<'_>) -> Result<String, String> {
     }
     let mut entry = String::new();
     for line in control.lines().filter(|line| !line.trim().is_empty()) {
-        entry += line.trim_end();
+        entry += line;
         entry.push('\n');
         if line.to_ascii_lowercase().starts_with("package:") {
             entry += "Status: install ok unpacked\n";

@@ -25,7 +25,6 @@ use super::apt::Credential;
 use super::{DebianError, Progress, Report, Settings};
 use crate::digest::BlobDigest;
 use crate::event::Unit;
-use crate::store::Store;
 
 /// Attempts per URL.
 const ATTEMPTS: u32 = 5;
@@ -39,9 +38,9 @@ pub(super) struct Wanted {
     pub(super) size: u64,
 }
 
-/// Where a download of the store stands.
-pub(super) fn path_of(store: &Store, digest: &BlobDigest) -> PathBuf {
-    store.root().join("phoenix/downloads/sha256").join(digest.hex())
+/// Where a download stands.
+pub(super) fn path_of(downloads: &Path, digest: &BlobDigest) -> PathBuf {
+    downloads.join(digest.hex())
 }
 
 /// Downloads; holds its own small runtime.
@@ -103,14 +102,14 @@ impl Client {
         })
     }
 
-    /// Brings all files into the store's downloads. The first failure stops the rest.
+    /// Brings all files into `downloads`. The first failure stops the rest.
     pub(super) fn files(
         &self,
         wanted: Vec<Wanted>,
-        store: &Store,
+        downloads: &Path,
         report: Report<'_>,
     ) -> Result<(), DebianError> {
-        let dir = store.root().join("phoenix/downloads/sha256");
+        let dir = downloads.to_owned();
         fs::create_dir_all(&dir).map_err(DebianError::io("making", &dir))?;
         let total = wanted.iter().map(|file| file.size).sum();
         let done = Arc::new(AtomicU64::new(0));

@@ -104,9 +104,8 @@ impl Lock {
             && self.components == components_of(components)
             && arch.as_ref().is_none_or(|arch| self.arch == *arch)
             && mirror.as_ref().is_none_or(|mirror| {
-                self.sources
-                    .iter()
-                    .all(|s| s.mirror.trim_end_matches('/') == mirror.trim_end_matches('/'))
+                let (mirror, _) = super::apt::split_credentials(mirror);
+                self.sources.iter().all(|source| source.mirror == mirror)
             })
     }
 

@@ -43,6 +43,8 @@ pub use config::{Proxies, Settings};
 pub use error::DebianError;
 pub use lock::{Lock, LockFile, LockedPackage, LockedSource};
 
+use std::path::PathBuf;
+
 use crate::event::Unit;
 use crate::layer::{Compression, LayerDesc, LayerWriter};
 use crate::plan::op;
@@ -64,6 +66,11 @@ pub struct Progress {
 /// Takes reports of progress, from any thread.
 pub type Report<'a> = &'a (dyn Fn(Progress) + Sync);
 
+/// Where fetched files stand, by SHA-256.
+fn downloads(store: &Store) -> PathBuf {
+    store.root().join("phoenix/downloads/sha256")
+}
+
 /// Finds what `request` means today: verifies the releases, reads their
 /// indices, picks the packages. Needs the network (or a `file:` mirror).
 ///
@@ -76,7 +83,7 @@ pub fn resolve(
     store: &Store,
     report: Report<'_>,
 ) -> Result<Lock, DebianError> {
-    resolve::resolve(request, settings, store, report)
+    resolve::resolve(request, settings, &downloads(store), report)
 }
 
 /// Brings every package of `lock` into the store's downloads. What is there
@@ -90,7 +97,7 @@ pub fn fetch(
     store: &Store,
     report: Report<'_>,
 ) -> Result<(), DebianError> {
-    resolve::fetch(lock, settings, store, report)
+    resolve::fetch(lock, settings, &downloads(store), report)
 }
 
 /// Makes the layer of `lock` from packages that [`fetch`] brought.
@@ -105,8 +112,11 @@ pub fn layer(
 ) -> Result<LayerDesc, DebianError> {
     let work = store.work_dir()?;
     let mut writer = LayerWriter::new(store, compression)?;
-    assemble::assemble(lock, store, work.path(), report, &mut |entry, content| {
+    assemble::assemble(lock, &downloads(store), work.path(), report, &mut |entry, content| {
         Ok(writer.append(entry, content)?)
     })?;
     Ok(writer.finish()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! host's sources that are for the suite, its updates and its security
 //! updates. A host that has sources for another suite only lends its mirrors.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pgp::composed::SignedPublicKey;
@@ -20,7 +21,6 @@ use super::{
 };
 use crate::digest::BlobDigest;
 use crate::plan::op;
-use crate::store::Store;
 
 /// The largest release and the largest unpacked index that are read, in bytes.
 const RELEASE_LIMIT: u64 = 16 << 20;
@@ -37,7 +37,7 @@ struct Index {
 pub(super) fn resolve(
     request: &op::Debian,
     settings: &Settings,
-    store: &Store,
+    downloads: &Path,
     report: Report<'_>,
 ) -> Result<Lock, DebianError> {
     let host = apt::read(&settings.apt_dir);
@@ -63,8 +63,8 @@ pub(super) fn resolve(
             signed_by: found.signed_by,
         });
     }
-    client.files(indices.iter().map(|i| i.wanted.clone()).collect(), store, report)?;
-    let texts = texts(&indices, store)?;
+    client.files(indices.iter().map(|i| i.wanted.clone()).collect(), downloads, report)?;
+    let texts = texts(&indices, downloads)?;
     let mut universe = Universe::default();
     for (index, text) in indices.iter().zip(&texts) {
         universe.add(text, &index.url, &arch, index.source)?;
@@ -99,7 +99,7 @@ pub(super) fn resolve(
 pub(super) fn fetch(
     lock: &Lock,
     settings: &Settings,
-    store: &Store,
+    downloads: &Path,
     report: Report<'_>,
 ) -> Result<(), DebianError> {
     let host = apt::read(&settings.apt_dir);
@@ -117,7 +117,7 @@ pub(super) fn fetch(
         urls.dedup();
         wanted.push(Wanted { urls, sha256: package.sha256, size: package.size });
     }
-    Client::new(settings, host.credentials)?.files(wanted, store, report)
+    Client::new(settings, host.credentials)?.files(wanted, downloads, report)
 }
 
 /// The suites to read, and the credential that the recipe's mirror held.
@@ -290,9 +290,9 @@ fn index(
 }
 
 /// The texts of downloaded indices, unpacked side by side.
-fn texts(indices: &[Index], store: &Store) -> Result<Vec<String>, DebianError> {
+fn texts(indices: &[Index], downloads: &Path) -> Result<Vec<String>, DebianError> {
     let read = |index: &Index| {
-        let path = download::path_of(store, &index.wanted.sha256);
+        let path = download::path_of(downloads, &index.wanted.sha256);
         let file = std::fs::File::open(&path).map_err(DebianError::io("reading", &path))?;
         unpack::text(file, index.packing, INDEX_LIMIT)
             .map_err(|reason| DebianError::Release { url: index.url.clone(), reason })
