@@ -3,11 +3,21 @@
 //! Everything that reads files of images reads a [`Tree`], by path; nothing is
 //! unpacked. [`View`] is the tree of a stack of layers.
 
+pub mod digest;
+pub mod lookup;
+#[doc(hidden)]
+pub mod memory;
+mod merge;
+pub mod passwd;
+pub mod walk;
+
 use std::io;
 use std::sync::Arc;
 
+pub use merge::View;
+
 use crate::digest::ContentDigest;
-use crate::layer::{Layer, LayerError, LayerPath, Meta};
+use crate::layer::{LayerError, LayerPath, Meta};
 
 /// Errors of trees.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +108,9 @@ pub enum NodeKind {
 /// Random access to a file's bytes. Content never changes while it is open.
 pub trait ReadAt: Send + Sync {
     /// Reads at `offset`; short only at the end of the file.
+    ///
+    /// # Errors
+    /// If the bytes cannot be read or are not what they should be.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 }
 
@@ -105,36 +118,31 @@ pub trait ReadAt: Send + Sync {
 /// where an ancestor of the path is not a directory, the path is absent.
 pub trait Tree: Send + Sync {
     /// What is at `path`; `None` if nothing is. The root always is.
+    ///
+    /// # Errors
+    /// [`TreeError`].
     fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError>;
     /// The names in a directory, sorted by bytes, each with its node.
+    ///
+    /// # Errors
+    /// [`TreeError`].
     fn list(&self, path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError>;
     /// The digest of a regular file's content.
+    ///
+    /// # Errors
+    /// [`TreeError`].
     fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError>;
     /// Opens a regular file.
+    ///
+    /// # Errors
+    /// [`TreeError`].
     fn open(&self, path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError>;
 }
 
-/// The merged view of a stack of layers, lowest first.
-pub struct View {}
-
-impl View {
-    /// A view of `layers`, lowest first. Constant time.
-    pub fn new(_layers: Vec<Layer>) -> Self {
-        todo!()
-    }
-}
-
-impl Tree for View {
-    fn node(&self, _path: &LayerPath) -> Result<Option<Node>, TreeError> {
-        todo!()
-    }
-    fn list(&self, _path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError> {
-        todo!()
-    }
-    fn content(&self, _path: &LayerPath) -> Result<ContentDigest, TreeError> {
-        todo!()
-    }
-    fn open(&self, _path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError> {
-        todo!()
+impl Node {
+    /// Whether this is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        matches!(self.kind, NodeKind::Directory)
     }
 }
