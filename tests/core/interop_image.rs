@@ -129,6 +129,35 @@ fn podman_loads_and_runs_what_we_wrote() {
         tools::run("podman", common.iter().cloned().chain(args))
     };
     podman(&["load", "--quiet", "--input", &archive(&sample).display().to_string()]);
-    let flags = ["run", "--rm", "--cgroups=disabled", "--network=host"];
+    let flags = ["run", "--rm", "--cgroups=no-conmon", "--ulimit=host", "--network=host"];
     assert_eq!(podman(&[&flags[..], &[NAME]].concat()), "it runs\n");
+}
+
+/// No layer is needed to see that documents and archives are what they should be.
+#[test]
+fn skopeo_reads_the_names_and_digests_of_an_image_without_layers() {
+    if !tools::have(&["skopeo"]) {
+        return;
+    }
+    let sample = Sample::empty();
+    let inspected =
+        tools::run("skopeo", ["inspect", &format!("oci:{}:one", layout(&sample).display())]);
+    assert!(inspected.contains(&sample.image.digest.to_string()), "{inspected}");
+    let docker = format!("docker-archive:{}:{NAME}", archive(&sample).display());
+    let config = tools::run("skopeo", ["inspect", "--config", &docker]);
+    assert!(config.contains("2000-01-01T00:00:00Z"), "{config}");
+    let tar = sample.dir.path().join("oci.tar");
+    sample.export(&Oci { dest: Dest::Path(tar.clone()), form: Form::Archive });
+    let oci = format!("oci-archive:{}:one", tar.display());
+    assert!(tools::run("skopeo", ["inspect", &oci]).contains(&sample.image.digest.to_string()));
+    for path in [layout(&sample), archive(&sample), tar] {
+        assert_eq!(taken(&sample, path.clone(), NAME), written(&sample), "{}", path.display());
+        let (store, tag) = (sample.store.clone(), Some("three".to_owned()));
+        let source = oci::Oci { store, path, tag, platform: Platform::host() };
+        let error = source.fetch().expect_err("there is no such tag").to_string();
+        assert!(
+            error.contains("has no image `three`; there is") && error.contains(NAME),
+            "{error}"
+        );
+    }
 }

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use builder_core::digest::ContentDigest;
 use builder_core::image::{History, ImageConfig, NewImage, Platform, WrittenImage, write_image};
-use builder_core::layer::{Change, Compression, Entry, Kind, LayerPath, LayerWriter, Meta};
+use builder_core::layer::{
+    Change, Compression, Entry, Kind, LayerDesc, LayerPath, LayerWriter, Meta,
+};
 use builder_core::output::{Export, Output};
 use builder_core::store::Store;
 
@@ -38,15 +40,27 @@ impl Sample {
             writer.append(&Entry { path, change }, content).expect("a good entry");
         }
         let layers = [writer.finish().expect("a layer ends")];
+        Some(Self::with(dir, store, &layers))
+    }
+
+    /// Makes an image without layers.
+    pub(crate) fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(&dir.path().join("store")).expect("a new store opens");
+        Self::with(dir, store, &[])
+    }
+
+    fn with(dir: tempfile::TempDir, store: Store, layers: &[LayerDesc]) -> Self {
         let mut config = ImageConfig::empty(&Platform::host());
         config.set_env("PATH", "/bin");
         config.config.cmd = Some(vec!["/bin/sh".into(), "-c".into(), "echo it runs".into()]);
-        let history = [History { created_by: Some("test".into()), ..History::default() }];
-        let annotations = &BTreeMap::new();
-        let (config, layers, history, created) = (&config, &layers[..], &history[..], None);
-        let image = NewImage { config, layers, history, annotations, created };
+        let empty_layer = layers.is_empty();
+        let created_by = Some("test".into());
+        let history = [History { created_by, empty_layer, ..History::default() }];
+        let (config, history, annotations) = (&config, &history[..], &BTreeMap::new());
+        let image = NewImage { config, layers, history, annotations, created: None };
         let image = write_image(&store, &image).expect("the image is good");
-        Some(Self { dir, store, image })
+        Self { dir, store, image }
     }
 
     /// Writes the image out under [`NAME`].

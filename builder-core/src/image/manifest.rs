@@ -230,3 +230,69 @@ fn layer_descs(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(&dir.path().join("store")).expect("a new store opens");
+        (dir, store)
+    }
+
+    fn write(store: &Store, created: Option<i64>) -> WrittenImage {
+        let config = ImageConfig::empty(&Platform::host());
+        let annotations: BTreeMap<_, _> =
+            ["z", "a", "m", "b"].map(|key| (key.to_owned(), "x".to_owned())).into();
+        let line = |empty_layer| History { empty_layer, ..History::default() };
+        let (layers, history) = (&[][..], &[line(true)][..]);
+        let annotations = &annotations;
+        let image = NewImage { config: &config, layers, history, annotations, created };
+        write_image(store, &image).expect("a good image")
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_is_the_same_in_another_store() {
+        let ((_a, first), (_b, second)) = (store(), store());
+        let written = write(&first, None);
+        assert_eq!(write(&second, None), written);
+        assert_ne!(write(&second, Some(0)).digest, written.digest);
+        let image = read_image(&first, &written.digest).expect("it is there");
+        assert_eq!(image.config.created.as_deref(), Some("2000-01-01T00:00:00Z"));
+        assert_eq!(image.config.history[0].created, image.config.created);
+        assert_eq!(image.config_digest, written.config_digest);
+    }
+
+    #[test]
+    fn an_image_is_found_through_an_index() {
+        let (_dir, store) = store();
+        let written = write(&store, None);
+        let manifests = [written.manifest.clone()];
+        let index = super::super::write_index(&store, &manifests, &BTreeMap::new());
+        let index = blob_digest(&index.expect("a good index")).expect("of SHA-256");
+        assert_eq!(read_image(&store, &index).expect("there").digest, written.digest);
+        let other = "linux/riscv64".parse().expect("a platform");
+        let error = read_image_for(&store, &index, &other).expect_err("there is none");
+        assert!(matches!(error, ImageError::Platform { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_layer_without_blob_or_of_a_foreign_type_is_refused() {
+        let (_dir, store) = store();
+        let image = read_image(&store, &write(&store, None).digest).expect("there");
+        for media_type in [
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            "application/vnd.oci.image.layer.nondistributable.v1.tar",
+            "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+            "text/plain",
+        ] {
+            let mut manifest = image.manifest.clone();
+            let digest = BlobDigest::of(b"x");
+            manifest.set_layers(vec![descriptor(media_type.into(), &digest, 1)]);
+            let digest = store.put_blob(&canonical_json(&manifest)).expect("stored");
+            let error = read_image(&store, &digest).expect_err("refused");
+            assert!(matches!(error, ImageError::MediaType { .. }), "{media_type}: {error}");
+        }
+    }
+}
