@@ -209,7 +209,7 @@ impl Shared {
                 match self.attempt(url, wanted, &path, done).await {
                     Ok(()) => return Ok(()),
                     Err(error) if is_temporary(&error) && attempt < ATTEMPTS => {
-                        pause(attempt).await
+                        pause(attempt).await;
                     }
                     Err(error) => {
                         last.get_or_insert(error);

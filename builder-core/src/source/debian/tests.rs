@@ -377,7 +377,7 @@ fn a_file_in_two_packages_needs_a_replaces() {
         match archive.layer(&lock) {
             Ok(layer) => assert!(works && layer["/usr/bin/apt"] == "other", "{fields}"),
             Err(error) => {
-                assert!(!works && matches!(error, DebianError::FileConflict { .. }), "{error}")
+                assert!(!works && matches!(error, DebianError::FileConflict { .. }), "{error}");
             }
         }
     }
