@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Images(FormatArgs),
     /// Give an image another name
     Tag(TagArgs),
-    /// Remove names from the store, and what nothing names any more
+    /// Remove names of images from the store
     Rm(RmArgs),
     /// Show an image's digests, layers, config and annotations
     Inspect(ImageArgs),

@@ -6,6 +6,7 @@
 use std::error::Error;
 
 use builder_core::frontend::Diagnostic;
+use builder_core::store::StoreError;
 use console::{Style, measure_text_width};
 
 use crate::error::CliError;
@@ -56,6 +57,11 @@ pub(crate) fn hints(error: &CliError) -> Vec<String> {
         CliError::NoStore => vec!["set PHOENIX_STORE or give --store DIR".to_owned()],
         CliError::SecretUnset { id, .. } => {
             vec![format!("--secret id={id},src=FILE takes it from a file")]
+        }
+        CliError::NoImage { .. } => vec!["`phoenix images` lists what there is".to_owned()],
+        CliError::Ambiguous { .. } => vec!["give more digits of the digest".to_owned()],
+        CliError::Store(StoreError::NotAStore { .. }) => {
+            vec!["choose an empty directory with --store".to_owned()]
         }
         _ => Vec::new(),
     }

@@ -6,6 +6,10 @@ use std::io;
 use std::path::PathBuf;
 
 use builder_core::frontend::Diagnostic;
+use builder_core::image::ImageError;
+use builder_core::layer::{LayerError, PathError};
+use builder_core::store::StoreError;
+use builder_core::view::TreeError;
 
 use crate::engine::EngineError;
 use crate::exit::Exit;
@@ -78,6 +82,60 @@ pub(crate) enum CliError {
     /// Two outputs want standard output, or an output and JSON lines do.
     #[error("only one output can go to standard output")]
     StdoutTwice,
+    /// No image of that name or digest.
+    #[error("no image `{name}` in the store")]
+    NoImage {
+        /// What was asked for.
+        name: String,
+    },
+    /// The start of several digests.
+    #[error("`{name}` is the start of {count} digests")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// A path that no image can hold.
+    #[error("`{path}` cannot be a path in an image")]
+    Path {
+        /// As it was given.
+        path: String,
+        /// Why.
+        source: PathError,
+    },
+    /// Nothing is at that path of an image.
+    #[error("there is no {path} in the image")]
+    NoFile {
+        /// The path.
+        path: String,
+    },
+    /// Something that has no content is at that path.
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: String,
+    },
+    /// A file of an image could not be read.
+    #[error("reading {path} of the image")]
+    ImageFile {
+        /// The path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image could not be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A layer could not be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// Files of an image could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -94,8 +152,19 @@ impl CliError {
             | Self::SecretUnset { .. }
             | Self::StdoutTwice => Exit::Usage,
             Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
-            Self::Stdout { .. } | Self::Signals { .. } | Self::File { .. } => Exit::Trouble,
-            Self::Engine(_) => Exit::Trouble,
+            Self::Path { .. } | Self::Ambiguous { .. } => Exit::Usage,
+            Self::Stdout { .. }
+            | Self::Signals { .. }
+            | Self::File { .. }
+            | Self::NoImage { .. }
+            | Self::NoFile { .. }
+            | Self::NotAFile { .. }
+            | Self::ImageFile { .. }
+            | Self::Store(_)
+            | Self::Image(_)
+            | Self::Layer(_)
+            | Self::Tree(_)
+            | Self::Engine(_) => Exit::Trouble,
         }
     }
 }

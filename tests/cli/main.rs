@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod exit_codes;
 mod help;
+mod images;
 mod init;
 mod no_test_forgotten;
 mod phoenix;

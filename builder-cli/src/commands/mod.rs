@@ -1,14 +1,22 @@
 //! One file per command: settings in, calls of the library, text out.
 
 mod build;
+mod cat;
 mod completions;
 mod doctor;
+mod history;
+mod image;
+mod images;
 mod init;
+mod inspect;
+mod ls;
 mod man;
 mod plan;
 mod recipe;
+mod rm;
 mod run;
 mod schema;
+mod tag;
 mod validate;
 
 use crate::args::Command;
@@ -28,13 +36,13 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::Run(args) => run::run(&args, settings),
         Command::Completions(args) => completions::run(&args),
         Command::Man => man::run(),
-        Command::Lock(_)
-        | Command::Images(_)
-        | Command::Tag(_)
-        | Command::Rm(_)
-        | Command::Inspect(_)
-        | Command::History(_)
-        | Command::Ls(_)
-        | Command::Cat(_) => Err(crate::engine::EngineError::NotThere.into()),
+        Command::Images(args) => images::run(&args, settings),
+        Command::Tag(args) => tag::run(&args, settings),
+        Command::Rm(args) => rm::run(&args, settings),
+        Command::Inspect(args) => inspect::run(&args, settings),
+        Command::History(args) => history::run(&args, settings),
+        Command::Ls(args) => ls::run(&args, settings),
+        Command::Cat(args) => cat::run(&args, settings),
+        Command::Lock(_) => Err(crate::engine::EngineError::NotThere.into()),
     }
 }

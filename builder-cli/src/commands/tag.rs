@@ -1,0 +1,14 @@
+//! `phoenix tag`: another name for an image.
+
+use crate::args::TagArgs;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::settings::Settings;
+
+/// Gives it; a name that pointed elsewhere now points here.
+pub(crate) fn run(args: &TagArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let store = super::image::store(settings)?;
+    let named = super::image::find(&store, &args.image.image)?;
+    store.set_ref(&super::image::full_name(&args.name), named.descriptor)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,163 @@
+//! `phoenix images`, `tag`, `rm`, `inspect` and `history`.
+
+use std::collections::BTreeMap;
+
+use builder_core::digest::{BlobDigest, DiffId};
+use builder_core::image::{History, ImageConfig, NewImage, Platform, write_image};
+use builder_core::layer::{Compression, LayerDesc};
+use builder_core::store::Store;
+use serde_json::Value;
+
+use crate::phoenix::Home;
+
+/// Puts an image of one layer into the home's store, and gives its digest.
+fn image(home: &Home, name: &str, file: &str) -> BlobDigest {
+    let store = Store::open(&home.path(".local/share/phoenix")).expect("a store can be made");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(file.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "etc/motd", file.as_bytes()).expect("it fits");
+    let tar = tar.into_inner().expect("memory does not fail");
+    let blob = store.put_blob(&tar).expect("the store can be written");
+    let layer = LayerDesc {
+        blob,
+        diff_id: DiffId::from_bytes(*blob.as_bytes()),
+        size: tar.len() as u64,
+        compression: Compression::None,
+    };
+    let mut config = ImageConfig::empty(&"linux/amd64".parse::<Platform>().expect("it is one"));
+    config.config.cmd = Some(vec!["/bin/sh".to_owned()]);
+    let line = |text: &str, empty_layer| History {
+        created_by: Some(text.to_owned()),
+        empty_layer,
+        ..History::default()
+    };
+    let written = write_image(
+        &store,
+        &NewImage {
+            config: &config,
+            layers: &[layer],
+            history: &[line("write /etc/motd", false), line("cmd", true)],
+            annotations: &BTreeMap::new(),
+            created: Some(1),
+        },
+    )
+    .expect("it is a valid image");
+    store.set_ref(name, written.manifest).expect("the store can be written");
+    written.digest
+}
+
+fn json(home: &Home, args: &[&str]) -> Value {
+    let said = home.run(args);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{args:?}");
+    serde_json::from_str(&said.stdout).expect("it is JSON")
+}
+
+fn names(home: &Home) -> Vec<String> {
+    let listed = json(home, &["images", "--format", "json"]);
+    let name = |image: &Value| image["name"].as_str().expect("a name").to_owned();
+    listed.as_array().expect("a list").iter().map(name).collect()
+}
+
+#[test]
+fn empty_store_lists_nothing() {
+    let home = Home::new();
+    assert_eq!(names(&home), Vec::<String>::new());
+    assert!(home.run(&["images"]).stdout.starts_with("NAME"));
+}
+
+#[test]
+fn images_are_listed_by_name_with_what_tells_them_apart() {
+    let home = Home::new();
+    let digest = image(&home, "web:latest", "web");
+    image(&home, "app:1", "app");
+    assert_eq!(names(&home), ["app:1", "web:latest"]);
+    let listed = json(&home, &["images", "--format", "json"]);
+    assert_eq!(listed[1]["digest"], digest.to_string());
+    assert_eq!(listed[1]["platform"], "linux/amd64");
+    assert_eq!(listed[1]["created"], "1970-01-01T00:00:01Z");
+    let text = home.run(&["images"]).stdout;
+    assert!(text.contains(&digest.short()) && text.lines().count() == 3, "{text}");
+}
+
+#[test]
+fn tag_and_rm_change_names_only() {
+    let home = Home::new();
+    let digest = image(&home, "web:latest", "web");
+    assert_eq!(home.run(&["tag", "web", "golden:1"]).code, Some(0));
+    assert_eq!(home.run(&["tag", &digest.hex()[..12], "golden"]).code, Some(0));
+    assert_eq!(names(&home), ["golden:1", "golden:latest", "web:latest"]);
+    assert_eq!(home.run(&["rm", "web", "golden:1"]).code, Some(0));
+    let inspected = json(&home, &["inspect", "golden"]);
+    assert_eq!(inspected["digest"], digest.to_string());
+    assert_eq!(inspected["names"], serde_json::json!(["golden:latest"]));
+}
+
+#[test]
+fn rm_of_several_with_one_missing_removes_none() {
+    let home = Home::new();
+    image(&home, "web:latest", "web");
+    let said = home.run(&["rm", "web", "nothing"]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert!(said.stderr.contains("nothing:latest"), "{said:?}");
+    assert_eq!(names(&home), ["web:latest"]);
+}
+
+#[test]
+fn missing_image_is_the_same_error_everywhere() {
+    let home = Home::new();
+    let table: [&[&str]; 6] = [
+        &["tag", "no", "x"],
+        &["rm", "no"],
+        &["inspect", "no"],
+        &["history", "no"],
+        &["ls", "no"],
+        &["cat", "no", "/x"],
+    ];
+    for args in table {
+        let said = home.run(args);
+        assert_eq!(said.code, Some(5), "{args:?}: {said:?}");
+        assert!(said.stderr.contains("phoenix images"), "{args:?}: {said:?}");
+    }
+}
+
+#[test]
+fn inspect_and_history_tell_layers_and_where_they_came_from() {
+    let home = Home::new();
+    image(&home, "web:latest", "web");
+    let inspected = json(&home, &["inspect", "web"]);
+    assert_eq!(inspected["config"]["Cmd"][0], "/bin/sh");
+    assert_eq!(inspected["layers"].as_array().map(Vec::len), Some(1));
+    let history = json(&home, &["history", "web", "--format", "json"]);
+    assert_eq!(history[0]["created_by"], "cmd");
+    assert_eq!((&history[0]["layer"], &history[0]["size"]), (&Value::Null, &0.into()));
+    assert_eq!(history[1]["created_by"], "write /etc/motd");
+    assert_eq!(history[1]["layer"], inspected["layers"][0]["diff_id"]);
+    let text = home.run(&["history", "web"]).stdout;
+    assert!(text.contains("write /etc/motd"), "{text}");
+}
+
+#[test]
+fn image_with_a_lost_blob_is_still_listed_and_can_be_removed() {
+    let home = Home::new();
+    let digest = image(&home, "web:latest", "web");
+    let blob = home.path(".local/share/phoenix/blobs/sha256").join(digest.hex());
+    std::fs::remove_file(blob).expect("it is there");
+    assert!(home.run(&["images"]).stdout.contains("unreadable"));
+    let said = home.run(&["inspect", "web"]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert_eq!(home.run(&["rm", "web"]).code, Some(0));
+    assert_eq!(names(&home), Vec::<String>::new());
+}
+
+#[test]
+fn directory_of_something_else_is_not_made_a_store() {
+    let home = Home::new();
+    home.write("docs/file", "mine");
+    let said = home.run(&["images", "--store", "docs"]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert!(said.stderr.contains("--store"), "{said:?}");
+    let left: Vec<_> = std::fs::read_dir(home.path("docs")).expect("there").collect();
+    assert_eq!(left.len(), 1);
+}
