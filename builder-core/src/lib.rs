@@ -10,6 +10,7 @@ pub mod layer;
 pub mod output;
 pub mod plan;
 pub mod recipe;
+pub mod root;
 pub mod source;
 pub mod store;
 pub mod view;

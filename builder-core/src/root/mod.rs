@@ -1,0 +1,3 @@
+//! What a step stands on.
+
+pub mod served;
