@@ -1,5 +1,5 @@
-//! Stands in for `builder_core::engine` until that is there: the types that
-//! the commands are written against.
+//! Stands in for `builder_core::engine` until that is there: the same names
+//! and shapes, so that the commands change by their imports only.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use builder_core::digest::{BlobDigest, DiffId, VertexId};
 use builder_core::event::Sink;
-use builder_core::exec::Cancel;
+use builder_core::exec::{Cancel, Exit};
 use builder_core::layer::Compression;
+use builder_core::output::Dest;
 use builder_core::plan::Plan;
+use builder_core::plan::op::Network;
+use builder_core::source::debian::{self, LockFile};
 
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,51 +23,79 @@ pub(crate) enum EngineError {
     NotThere,
 }
 
-/// Which results are not reused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// Which reuse is forbidden.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum NoCache {
-    None,
+    #[default]
+    Never,
     All,
     Steps(Vec<String>),
 }
 
-/// A kind of output.
+/// How the lock is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum LockMode {
+    #[default]
+    Use,
+    Require,
+    Update,
+}
+
+/// The kinds of outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputFormat {
+pub(crate) enum OutputKind {
     Oci,
+    OciDir,
     Docker,
     Tar,
     Local,
 }
 
-/// Where an output goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Destination {
-    Path(PathBuf),
-    Stdout,
-}
-
-/// An output.
+/// An output and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputSpec {
-    pub(crate) format: OutputFormat,
-    pub(crate) dest: Destination,
+    pub(crate) kind: OutputKind,
+    pub(crate) dest: Dest,
 }
 
-/// What to build.
+/// A build to be done.
 pub(crate) struct BuildRequest {
     pub(crate) plan: Plan,
-    pub(crate) recipe_id: String,
+    pub(crate) recipe: String,
     pub(crate) stage: Option<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) outputs: Vec<OutputSpec>,
     pub(crate) no_cache: NoCache,
     pub(crate) retest: bool,
+    pub(crate) check_reproducible: bool,
     pub(crate) compression: Compression,
     pub(crate) secrets: BTreeMap<String, Vec<u8>>,
     pub(crate) created: Option<i64>,
-    pub(crate) locked: bool,
-    pub(crate) check_reproducible: bool,
+    pub(crate) lock: LockFile,
+    pub(crate) lock_mode: LockMode,
+}
+
+impl BuildRequest {
+    /// A build of the last stage, everything else by default.
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            recipe: String::new(),
+            stage: None,
+            tags: Vec::new(),
+            outputs: Vec::new(),
+            no_cache: NoCache::Never,
+            retest: false,
+            check_reproducible: false,
+            compression: Compression::Gzip,
+            secrets: BTreeMap::new(),
+            created: None,
+            lock: LockFile::default(),
+            lock_mode: LockMode::Use,
+        }
+    }
 }
 
 /// How a step stands.
@@ -86,38 +117,68 @@ pub(crate) struct StepReport {
     pub(crate) layer: Option<DiffId>,
 }
 
-/// An image that was built.
+/// A finished build.
 #[derive(Debug, Clone)]
 pub(crate) struct BuildResult {
-    pub(crate) manifest_digest: BlobDigest,
+    pub(crate) digest: BlobDigest,
     pub(crate) config_digest: BlobDigest,
     pub(crate) tags: Vec<String>,
     pub(crate) steps: Vec<StepReport>,
+    pub(crate) new_lock: Option<LockFile>,
+}
+
+/// What a build would do.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanReport {
+    pub(crate) steps: Vec<StepReport>,
+}
+
+/// A command to run in an image.
+#[derive(Debug, Clone)]
+pub(crate) struct RunRequest {
+    pub(crate) image: BlobDigest,
+    pub(crate) command: Vec<String>,
+    pub(crate) network: Network,
 }
 
 /// The engine.
-pub(crate) struct Engine {}
+pub(crate) struct Engine;
+
+/// Its settings.
+pub(crate) struct EngineBuilder;
 
 impl Engine {
-    pub(crate) fn open(
-        _store: PathBuf,
-        _jobs: Option<u16>,
-        _proxies: Vec<(String, String)>,
-        _sink: Arc<dyn Sink>,
-    ) -> Result<Self, EngineError> {
+    pub(crate) fn builder(_store: PathBuf) -> EngineBuilder {
+        EngineBuilder
+    }
+    pub(crate) fn build_blocking(&self, _: &BuildRequest, _: &Cancel) -> Result<BuildResult> {
         Err(EngineError::NotThere)
     }
-    pub(crate) fn build_blocking(
-        &self,
-        _request: BuildRequest,
-        _cancel: &Cancel,
-    ) -> Result<BuildResult, EngineError> {
+    pub(crate) fn plan_blocking(&self, _: &BuildRequest, _: &Cancel) -> Result<PlanReport> {
         Err(EngineError::NotThere)
     }
-    pub(crate) fn plan_blocking(
-        &self,
-        _request: &BuildRequest,
-    ) -> Result<Vec<StepReport>, EngineError> {
+    pub(crate) fn lock_blocking(&self, _: &BuildRequest) -> Result<LockFile> {
+        Err(EngineError::NotThere)
+    }
+    pub(crate) fn run_image_blocking(&self, _: &RunRequest, _: &Cancel) -> Result<Exit> {
+        Err(EngineError::NotThere)
+    }
+}
+
+impl EngineBuilder {
+    pub(crate) fn sink(self, _: Arc<dyn Sink>) -> Self {
+        self
+    }
+    pub(crate) fn jobs(self, _: usize) -> Self {
+        self
+    }
+    pub(crate) fn debian(self, _: debian::Settings) -> Self {
+        self
+    }
+    pub(crate) fn proxy_env(self, _: Vec<(String, String)>) -> Self {
+        self
+    }
+    pub(crate) fn build(self) -> Result<Engine> {
         Err(EngineError::NotThere)
     }
 }

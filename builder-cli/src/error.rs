@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use builder_core::frontend::Diagnostic;
 use builder_core::image::ImageError;
 use builder_core::layer::{LayerError, PathError};
+use builder_core::source::debian::DebianError;
 use builder_core::store::StoreError;
 use builder_core::view::TreeError;
 
@@ -136,6 +137,15 @@ pub(crate) enum CliError {
     /// Files of an image could not be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// `recipe.lock` cannot be read, or Debian's settings not be used.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// `phoenix run` could not start the command.
+    #[error("the command could not be started")]
+    NotStarted {
+        /// Why.
+        source: Box<CliError>,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -152,6 +162,7 @@ impl CliError {
             | Self::SecretUnset { .. }
             | Self::StdoutTwice => Exit::Usage,
             Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
+            Self::NotStarted { .. } => Exit::NotStarted,
             Self::Path { .. } | Self::Ambiguous { .. } => Exit::Usage,
             Self::Stdout { .. }
             | Self::Signals { .. }
@@ -164,6 +175,7 @@ impl CliError {
             | Self::Image(_)
             | Self::Layer(_)
             | Self::Tree(_)
+            | Self::Debian(_)
             | Self::Engine(_) => Exit::Trouble,
         }
     }

@@ -1,19 +1,21 @@
 //! `phoenix build`: a recipe becomes an image.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use builder_core::exec::Cancel;
 use builder_core::layer::Compression;
+use builder_core::output::Dest;
+use builder_core::source::debian::LockFile;
 use serde_json::{Value, json};
 
 use crate::args::{
-    BuildArgs, CompressionArg, OutputArg, OutputKind, Progress, RecipeArgs, ReuseArgs, SecretArg,
-    SecretSource,
+    BuildArgs, CompressionArg, OutputArg, OutputKind as Kind, Progress, RecipeArgs, ReuseArgs,
+    SecretArg, SecretSource,
 };
 use crate::engine::{
-    BuildRequest, BuildResult, Destination, Engine, NoCache, OutputFormat, OutputSpec, StepReport,
-    StepStatus,
+    BuildRequest, BuildResult, LockMode, NoCache, OutputKind, OutputSpec, StepReport, StepStatus,
 };
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -43,15 +45,15 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         check_reproducible: args.check_reproducible,
         ..request(&args.recipe, &args.reuse, settings)?
     };
-    let store = settings.store()?;
     let view = ui::view(progress, settings.terminal, stdout_taken);
     let cancel = Cancel::new();
     let stop = cancel.clone();
     interrupt::on_signal(move || stop.cancel())?;
 
-    let built = Engine::open(store, args.jobs, settings.proxies(), Arc::clone(&view) as _)
-        .and_then(|engine| engine.build_blocking(request, &cancel));
-    let built = built.map_err(CliError::from).and_then(|built| write_files(args, built));
+    let jobs = args.jobs.map(usize::from);
+    let built = super::engine::open(settings, jobs, Arc::clone(&view) as _)
+        .and_then(|engine| Ok(engine.build_blocking(&request, &cancel)?))
+        .and_then(|built| write_files(args, built));
     match &built {
         Ok(built) => view.close(&Ending::Built(&summary(built))),
         Err(error) => {
@@ -62,7 +64,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
     }
     let built = built?;
     if progress == Progress::Quiet && !stdout_taken {
-        output::line(&built.manifest_digest.to_string())?;
+        output::line(&built.digest.to_string())?;
     }
     Ok(Exit::Done)
 }
@@ -75,25 +77,32 @@ pub(crate) fn request(
 ) -> Result<BuildRequest, CliError> {
     let loaded = super::recipe::load(recipe, settings)?;
     Ok(BuildRequest {
-        plan: loaded.plan,
-        recipe_id: loaded.recipe_id,
+        recipe: loaded.recipe_id,
         stage: reuse.stage.clone(),
-        tags: Vec::new(),
-        outputs: Vec::new(),
         no_cache: no_cache(&reuse.no_cache),
         retest: reuse.retest,
-        compression: Compression::Gzip,
-        secrets: BTreeMap::new(),
         created: settings.source_date_epoch()?,
-        locked: reuse.locked,
-        check_reproducible: false,
+        lock: read_lock(recipe)?,
+        lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },
+        ..BuildRequest::new(loaded.plan)
     })
+}
+
+/// The lock beside the recipe; an empty one where there is none.
+fn read_lock(recipe: &RecipeArgs) -> Result<LockFile, CliError> {
+    match files::read_text(&super::recipe::lock_path(recipe)) {
+        Ok(text) => Ok(LockFile::parse(&text)?),
+        Err(CliError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(LockFile::default())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// `--no-cache` alone stands for all, whatever else is named.
 fn no_cache(steps: &[String]) -> NoCache {
     if steps.is_empty() {
-        NoCache::None
+        NoCache::Never
     } else if steps.iter().any(String::is_empty) {
         NoCache::All
     } else {
@@ -102,19 +111,16 @@ fn no_cache(steps: &[String]) -> NoCache {
 }
 
 fn output_spec(arg: &OutputArg) -> OutputSpec {
-    OutputSpec {
-        format: match arg.kind {
-            OutputKind::Oci => OutputFormat::Oci,
-            OutputKind::Docker => OutputFormat::Docker,
-            OutputKind::Tar => OutputFormat::Tar,
-            OutputKind::Local => OutputFormat::Local,
-        },
-        dest: if arg.is_stdout() {
-            Destination::Stdout
-        } else {
-            Destination::Path(arg.dest.clone())
-        },
-    }
+    let archive = arg.is_stdout() || arg.dest.extension().is_some_and(|e| e == "tar");
+    let kind = match arg.kind {
+        Kind::Oci if archive => OutputKind::Oci,
+        Kind::Oci => OutputKind::OciDir,
+        Kind::Docker => OutputKind::Docker,
+        Kind::Tar => OutputKind::Tar,
+        Kind::Local => OutputKind::Local,
+    };
+    let dest = if arg.is_stdout() { Dest::Stdout } else { Dest::Path(arg.dest.clone()) };
+    OutputSpec { kind, dest }
 }
 
 fn secrets(args: &[SecretArg], settings: &Settings) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
@@ -131,6 +137,9 @@ fn secrets(args: &[SecretArg], settings: &Settings) -> Result<BTreeMap<String, V
 }
 
 fn write_files(args: &BuildArgs, built: BuildResult) -> Result<BuildResult, CliError> {
+    if let Some(lock) = &built.new_lock {
+        files::write(&super::recipe::lock_path(&args.recipe), lock.to_text().as_bytes())?;
+    }
     if let Some(path) = &args.metadata_file {
         let metadata = serde_json::to_vec_pretty(&metadata(&built)).expect("keys are strings");
         files::write(path, &metadata)?;
@@ -145,7 +154,7 @@ fn write_files(args: &BuildArgs, built: BuildResult) -> Result<BuildResult, CliE
 fn metadata(built: &BuildResult) -> Value {
     json!({
         "image": {
-            "digest": built.manifest_digest,
+            "digest": built.digest,
             "config_digest": built.config_digest,
             "tags": built.tags,
         },
@@ -175,7 +184,7 @@ fn word(status: StepStatus) -> &'static str {
 fn summary(built: &BuildResult) -> Built {
     let cached = built.steps.iter().filter(|step| step.status == StepStatus::Cached).count();
     Built {
-        digest: built.manifest_digest.to_string(),
+        digest: built.digest.to_string(),
         config_digest: built.config_digest.to_string(),
         tags: built.tags.clone(),
         cached,
@@ -194,7 +203,7 @@ mod tests {
     #[test]
     fn metadata_has_exactly_the_documented_shape() {
         let built = BuildResult {
-            manifest_digest: BlobDigest::from_bytes([1; 32]),
+            digest: BlobDigest::from_bytes([1; 32]),
             config_digest: BlobDigest::from_bytes([2; 32]),
             tags: vec!["app:1".to_owned()],
             steps: vec![StepReport {
@@ -206,6 +215,7 @@ mod tests {
                 duration: Duration::from_millis(1234),
                 layer: Some(DiffId::from_bytes([4; 32])),
             }],
+            new_lock: None,
         };
         insta::assert_json_snapshot!(metadata(&built));
     }
@@ -214,7 +224,7 @@ mod tests {
     fn no_cache_without_a_step_stands_for_all() {
         let of =
             |steps: &[&str]| no_cache(&steps.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-        assert_eq!(of(&[]), NoCache::None);
+        assert_eq!(of(&[]), NoCache::Never);
         assert_eq!(of(&["a", ""]), NoCache::All);
         assert_eq!(of(&["a", "b"]), NoCache::Steps(vec!["a".to_owned(), "b".to_owned()]));
     }

@@ -4,11 +4,13 @@ mod build;
 mod cat;
 mod completions;
 mod doctor;
+mod engine;
 mod history;
 mod image;
 mod images;
 mod init;
 mod inspect;
+mod lock;
 mod ls;
 mod man;
 mod plan;
@@ -43,6 +45,6 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::History(args) => history::run(&args, settings),
         Command::Ls(args) => ls::run(&args, settings),
         Command::Cat(args) => cat::run(&args, settings),
-        Command::Lock(_) => Err(crate::engine::EngineError::NotThere.into()),
+        Command::Lock(args) => lock::run(&args, settings),
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use builder_core::event::Silent;
+use builder_core::exec::Cancel;
 use serde_json::{Value, json};
 
 use crate::args::{Format, PlanArgs};
-use crate::engine::{Engine, StepReport, StepStatus};
+use crate::engine::{StepReport, StepStatus};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -15,8 +16,8 @@ use crate::settings::Settings;
 /// Prints it; runs nothing.
 pub(crate) fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError> {
     let request = super::build::request(&args.recipe, &args.reuse, settings)?;
-    let engine = Engine::open(settings.store()?, None, settings.proxies(), Arc::new(Silent))?;
-    let steps = engine.plan_blocking(&request)?;
+    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
+    let steps = engine.plan_blocking(&request, &Cancel::new())?.steps;
     match args.format.format {
         Format::Json => {
             let steps: Vec<Value> = steps.iter().map(super::build::step).collect();

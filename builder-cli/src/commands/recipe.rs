@@ -18,6 +18,11 @@ pub(crate) fn path(args: &RecipeArgs) -> PathBuf {
     args.file.clone().unwrap_or_else(|| args.dir.join(FILE_NAME))
 }
 
+/// Where the recipe's lock is: beside it.
+pub(crate) fn lock_path(args: &RecipeArgs) -> PathBuf {
+    path(args).with_extension("lock")
+}
+
 /// Reads the recipe that `args` names.
 pub(crate) fn load(args: &RecipeArgs, settings: &Settings) -> Result<Loaded, CliError> {
     let path = path(args);

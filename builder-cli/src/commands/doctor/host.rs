@@ -80,7 +80,7 @@ pub(super) fn look(store: &Path, search_path: &[PathBuf]) -> Host {
         seccomp_actions: fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").ok(),
         store: store.to_owned(),
         store_fs: rustix::fs::statfs(existing).ok().map(|fs| StoreFs {
-            magic: u64::from(fs.f_type.cast_unsigned()),
+            magic: fs.f_type.cast_unsigned(),
             free: fs.f_bavail * fs.f_bsize.cast_unsigned(),
         }),
         store_writable: tempfile::tempfile_in(existing).map(drop).map_err(|e| e.to_string()),

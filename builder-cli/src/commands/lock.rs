@@ -1,0 +1,28 @@
+//! `phoenix lock`: pins what the recipe takes from outside.
+
+use std::sync::Arc;
+
+use builder_core::event::Silent;
+
+use crate::args::RecipeArgs;
+use crate::engine::{BuildRequest, LockMode};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::{files, output};
+
+/// Resolves everything anew and writes `recipe.lock` beside the recipe.
+pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let loaded = super::recipe::load(args, settings)?;
+    let request = BuildRequest {
+        recipe: loaded.recipe_id,
+        lock_mode: LockMode::Update,
+        ..BuildRequest::new(loaded.plan)
+    };
+    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
+    let lock = engine.lock_blocking(&request)?;
+    let path = super::recipe::lock_path(args);
+    files::write(&path, lock.to_text().as_bytes())?;
+    output::line(&format!("wrote {}", path.display()))?;
+    Ok(Exit::Done)
+}
