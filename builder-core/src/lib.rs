@@ -4,6 +4,7 @@
 pub mod digest;
 pub mod event;
 pub mod exec;
+pub mod fileop;
 pub mod frontend;
 pub mod image;
 pub mod layer;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use merge::View;
 
 use crate::digest::ContentDigest;
-use crate::layer::{LayerError, LayerPath, Meta};
+use crate::layer::{LayerError, LayerPath, Meta, Mtime};
 
 /// Errors of trees.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +137,35 @@ pub trait Tree: Send + Sync {
     /// # Errors
     /// [`TreeError`].
     fn open(&self, path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError>;
+    /// A regular file's bytes from first to last. Fails at the end where they
+    /// are not those that `content` told.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    fn stream(&self, path: &LayerPath) -> Result<Box<dyn io::Read + Send>, TreeError> {
+        Ok(Box::new(FromStart { file: self.open(path)?, offset: 0 }))
+    }
+    /// The time that the host's file has, where the tree shows another one;
+    /// `None` where the tree's own is all there is.
+    ///
+    /// # Errors
+    /// Where the host's file cannot be looked at.
+    fn host_mtime(&self, _path: &LayerPath) -> Result<Option<Mtime>, TreeError> {
+        Ok(None)
+    }
+}
+
+struct FromStart {
+    file: Arc<dyn ReadAt>,
+    offset: u64,
+}
+
+impl io::Read for FromStart {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(self.offset, buf)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
 }
 
 impl Node {
