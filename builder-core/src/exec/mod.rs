@@ -22,8 +22,18 @@
 
 mod cancel;
 mod error;
+mod ids;
+mod job;
+mod points;
 mod runner;
 mod sandbox;
+mod seccomp;
+mod session;
+mod spec;
+mod standin;
+mod sys;
+mod watch;
+mod wire;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -32,8 +42,9 @@ use std::time::Duration;
 
 pub use cancel::Cancel;
 pub use error::ExecError;
+pub use ids::IdMap;
 pub use runner::runner_main;
-pub use sandbox::{IdMap, RootKind, RunnerPath, Sandbox};
+pub use sandbox::{RootKind, RunnerPath, Sandbox};
 
 use crate::event::Stream;
 use crate::layer::{Entry, LayerPath};

@@ -1,8 +1,14 @@
-//! Phoenix's side of a sandbox.
+//! Phoenix's side of a sandbox: executes the runner, serves its trees, takes
+//! its reports.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Cancel, ExecError, Executor, Exit, Job, JobSink};
+use super::job::{Plan, plan};
+use super::session::Session;
+use super::spec::{Ids, Order};
+use super::{Cancel, ExecError, Executor, Exit, IdMap, Job, JobSink, runner};
 
 /// What is executed as the runner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,20 +20,19 @@ pub enum RunnerPath {
     Path(PathBuf),
 }
 
-/// How ids inside a sandbox relate to the host's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdMap {
-    /// The same: Phoenix is root, and there is no user namespace.
-    Root,
-    /// Root inside is the user; the others are of their subordinate ranges.
-    Full {
-        /// First and count of the user's range in `/etc/subuid`.
-        uids: (u32, u32),
-        /// First and count of the user's range in `/etc/subgid`.
-        gids: (u32, u32),
-    },
-    /// Root inside is the user, and there is no other id.
-    Single,
+impl RunnerPath {
+    /// The program, if this is one.
+    fn program(&self) -> Result<PathBuf, ExecError> {
+        match self {
+            // Not by name: the file may have been replaced since.
+            Self::CurrentExe if runner::is_ready() => Ok(PathBuf::from("/proc/self/exe")),
+            Self::CurrentExe => {
+                let path = std::env::current_exe().unwrap_or_default();
+                Err(ExecError::NoRunner { path })
+            }
+            Self::Path(path) => Ok(path.clone()),
+        }
+    }
 }
 
 /// What the root of a step is made of.
@@ -35,7 +40,7 @@ pub enum IdMap {
 pub enum RootKind {
     /// Overlayfs over a tree that Phoenix serves through FUSE.
     Served,
-    /// A copy of the tree in the job's work directory.
+    /// Overlayfs over a copy of the tree in the job's work directory.
     Unpacked,
 }
 
@@ -51,9 +56,12 @@ impl Sandbox {
     /// A sandbox as this host and user allow it.
     ///
     /// # Errors
-    /// [`ExecError`] where the host's settings cannot be read.
-    pub fn detect(_runner: RunnerPath) -> Result<Self, ExecError> {
-        todo!()
+    /// [`ExecError::NoRunner`] where there is no program to be the runner.
+    pub fn detect(runner: RunnerPath) -> Result<Self, ExecError> {
+        runner.program()?;
+        let fuse = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+        let root = if fuse.is_ok() { RootKind::Served } else { RootKind::Unpacked };
+        Ok(Self { runner, ids: IdMap::detect(), root })
     }
 
     /// The same with other settings than those detected.
@@ -78,19 +86,50 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`ExecError`] where one cannot be removed.
-    pub fn clean(&self, _dirs: &[&Path]) -> Result<(), ExecError> {
-        let _ = &self.runner;
-        todo!()
+    pub fn clean(&self, dirs: &[&Path]) -> Result<(), ExecError> {
+        let dirs = dirs.iter().map(|dir| dir.to_path_buf()).collect();
+        let order = Order::Clean { ids: self.wire_ids(), dirs };
+        let session = Session::start(&self.runner.program()?, &self.ids)?;
+        session.run(&order, Plan::default(), &mut Nothing, &Cancel::new()).map(drop)
+    }
+
+    fn wire_ids(&self) -> Ids {
+        match self.ids {
+            IdMap::Root => Ids::Root,
+            IdMap::Full { .. } => Ids::Mapped,
+            IdMap::Single => Ids::Single,
+        }
     }
 }
 
 impl Executor for Sandbox {
-    fn run(
-        &self,
-        _job: Job,
-        _events: &mut dyn JobSink,
-        _cancel: &Cancel,
-    ) -> Result<Exit, ExecError> {
-        todo!()
+    fn run(&self, job: Job, events: &mut dyn JobSink, cancel: &Cancel) -> Result<Exit, ExecError> {
+        self.ids.check(&job.process)?;
+        if self.root == RootKind::Unpacked {
+            let source = io::ErrorKind::Unsupported.into();
+            return Err(ExecError::Fuse { source });
+        }
+        let (step, plan) = plan(job, self.wire_ids())?;
+        let failure = plan.failure.clone();
+        let session = Session::start(&self.runner.program()?, &self.ids)?;
+        let exit = session.run(&Order::Step(Box::new(step)), plan, events, cancel);
+        match failure.take() {
+            Some(error) if !matches!(exit, Err(ExecError::Canceled)) => Err(error.into()),
+            _ => exit,
+        }
+    }
+}
+
+/// The sink of an order that has no process.
+struct Nothing;
+
+impl JobSink for Nothing {
+    fn output(&mut self, _: crate::event::Stream, _: &[u8]) {}
+    fn captured(
+        &mut self,
+        _: &crate::layer::Entry,
+        _: Option<&mut dyn io::Read>,
+    ) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -1,0 +1,334 @@
+//! The mounts that stand before the process starts: root, `/dev`, `/sys`, the
+//! job's own.
+//!
+//! Every target is opened below the new root with openat2 (`RESOLVE_IN_ROOT`,
+//! no symbolic links) and mounted on through `/proc/self/fd`, so that nothing
+//! in a tree can send a mount elsewhere.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
+};
+
+use super::super::Owner;
+use super::super::spec::{Fault, FaultKind, Ids, MountSpec, MountSpecKind, OrFault, Report, Step};
+use super::super::wire::Wire;
+use super::etc;
+
+/// Where things are in the job's work directory, which is the current one: so
+/// no mount option names a path of the host.
+const ROOT: &str = "root";
+const STAGING: &str = "staging";
+
+/// Mounts all that does not need to be mounted inside the pid namespace.
+/// Returns the path of the root.
+pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<PathBuf, Fault> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .or_fault("making mounts private")?;
+    std::env::set_current_dir(&step.work).or_fault(format!("entering {}", step.work.display()))?;
+    for dir in [ROOT, STAGING] {
+        make_dir(dir, 0o755).or_fault("making the work directory")?;
+    }
+    // Mode 0: nothing in it is found by a name but what is bound from it.
+    mount("tmpfs", STAGING, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0700"))
+        .or_fault("mounting tmpfs")?;
+    served(wire, 0, "lower")?;
+    overlay(step.ids, "lower", "upper", "work", ROOT, step.root)?;
+    let root = step.work.join(ROOT);
+    let root_fd =
+        openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .or_fault("opening the root")?;
+    dev(step, root_fd.as_fd())?;
+    sys(step, root_fd.as_fd())?;
+    for (index, spec) in step.mounts.iter().enumerate() {
+        job_mount(wire, step, index + 1, spec, root_fd.as_fd())?;
+    }
+    Ok(root)
+}
+
+fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().mode(mode).create(&path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Mounts a file system at `at` that Phoenix serves: it is sent the descriptor.
+fn served(wire: &Wire, index: usize, at: &str) -> Result<(), Fault> {
+    make_dir(at, 0o755).or_fault("making the work directory")?;
+    let fuse = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open("/dev/fuse")
+        .or_kind(FaultKind::Fuse, "opening /dev/fuse")?;
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
+        fuse.as_raw_fd()
+    );
+    let options = CString::new(options).expect("no NUL in numbers");
+    mount("phoenix", at, "fuse", MountFlags::RDONLY, Some(options.as_c_str()))
+        .or_kind(FaultKind::Fuse, "mounting the served view")?;
+    wire.send(&Report::Fuse { index }, &[fuse.as_fd()]).or_fault("handing out /dev/fuse")
+}
+
+/// Overlayfs of `lower` and a new upper at `at`, options said explicitly.
+fn overlay(
+    ids: Ids,
+    lower: &str,
+    upper: &str,
+    work: &str,
+    at: &str,
+    root: Owner,
+) -> Result<(), Fault> {
+    make_dir(upper, root.mode).or_fault("making the upper")?;
+    make_dir(work, 0o700).or_fault("making the upper")?;
+    chown(upper, Some(root.uid), Some(root.gid)).or_fault("owning the upper")?;
+    // chown clears set-id bits.
+    fs::set_permissions(upper, fs::Permissions::from_mode(root.mode))
+        .or_fault("making the upper")?;
+    let xattr = if ids == Ids::Root { "" } else { ",userxattr" };
+    let options = |uuid: &str| {
+        CString::new(format!(
+            "lowerdir={lower},upperdir={upper},workdir={work},xino=on,metacopy=off,\
+             redirect_dir=off,index=off{uuid}{xattr}"
+        ))
+        .expect("no NUL in these")
+    };
+    // Linux before 6.6 does not know `uuid=null`.
+    let mut result = Ok(());
+    for uuid in [",uuid=null", ",uuid=off", ""] {
+        let options = options(uuid);
+        result = mount("overlay", at, "overlay", MountFlags::empty(), Some(options.as_c_str()));
+        if result != Err(rustix::io::Errno::INVAL) {
+            break;
+        }
+    }
+    result.or_kind(FaultKind::Overlay, "mounting overlayfs")
+}
+
+/// Opens something below the root without following a symbolic link.
+pub(super) fn below(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    Ok(openat2(
+        root,
+        path.as_ref(),
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )?)
+}
+
+/// A name for what `fd` is open on.
+pub(super) fn by_fd(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Mounts a file system below the root; returns what is on top there.
+fn mount_below(
+    root: BorrowedFd<'_>,
+    target: &str,
+    kind: &str,
+    flags: MountFlags,
+    options: &str,
+) -> Result<OwnedFd, Fault> {
+    let options = CString::new(options).expect("no NUL in these");
+    below(root, target)
+        .and_then(|at| Ok(mount(kind, by_fd(&at), kind, flags, Some(options.as_c_str()))?))
+        .and_then(|()| below(root, target))
+        .or_fault(format!("mounting /{target}"))
+}
+
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// A small `/dev`, as Docker's users know it.
+fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
+    let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let dev = mount_below(root, "dev", "tmpfs", MountFlags::NOSUID, "mode=755,size=65536k")?;
+    let path = by_fd(&dev);
+    for (name, major, minor) in DEVICES {
+        device(&dev, name, major, minor).or_fault(format!("making /dev/{name}"))?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, path.join(name)).or_fault("making links in /dev")?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        make_dir(path.join(name), 0o755).or_fault("making /dev")?;
+    }
+    let pts = "newinstance,ptmxmode=0666,mode=0620";
+    let pts = if step.ids == Ids::Single { pts.to_owned() } else { format!("{pts},gid=5") };
+    mount_below(root, "dev/pts", "devpts", quiet, &pts)?;
+    mount_below(root, "dev/shm", "tmpfs", quiet | MountFlags::NODEV, "mode=1777,size=65536k")?;
+    mount_below(root, "dev/mqueue", "mqueue", quiet | MountFlags::NODEV, "")?;
+    Ok(())
+}
+
+/// Makes a device, or where that is not allowed binds the host's.
+fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o666);
+    match mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor)) {
+        Ok(()) => fs::set_permissions(by_fd(dev).join(name), fs::Permissions::from_mode(0o666)),
+        Err(rustix::io::Errno::PERM) => {
+            let path = by_fd(dev).join(name);
+            fs::File::create_new(&path)?;
+            Ok(rustix::mount::mount_bind(format!("/dev/{name}"), &path)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `/sys`, read-only: of the step's own network namespace, or the host's.
+fn sys(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV | MountFlags::RDONLY;
+    match mount_below(root, "sys", "sysfs", flags, "") {
+        Ok(_) => return Ok(()),
+        // A user namespace may mount the sysfs of its own network only.
+        Err(fault) if step.ids == Ids::Root && fault.errno != libc::EPERM => return Err(fault),
+        Err(_) => {}
+    }
+    below(root, "sys")
+        .and_then(|at| Ok(mount_bind_recursive("/sys", by_fd(&at))?))
+        .and_then(|()| below(root, "sys"))
+        .and_then(|at| read_only(&at))
+        .or_fault("binding /sys")
+}
+
+/// Makes the mount that `fd` is on read-only, keeping the flags that it has.
+pub(super) fn read_only(fd: &OwnedFd) -> io::Result<()> {
+    let has = rustix::fs::fstatvfs(fd)?.f_flag;
+    let keep = [
+        (rustix::fs::StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (rustix::fs::StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (rustix::fs::StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (rustix::fs::StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+        (rustix::fs::StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+        (rustix::fs::StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+    ];
+    let flags = keep
+        .iter()
+        .filter(|(has_it, _)| has.contains(*has_it))
+        .fold(MountFlags::BIND | MountFlags::RDONLY, |flags, (_, flag)| flags | *flag);
+    Ok(mount_remount(by_fd(fd), flags, "")?)
+}
+
+/// One of the job's own mounts.
+fn job_mount(
+    wire: &Wire,
+    step: &Step,
+    index: usize,
+    spec: &MountSpec,
+    root: BorrowedFd<'_>,
+) -> Result<(), Fault> {
+    let shown = format!("/{}", spec.target.display());
+    let bind = |source: &Path, writable: bool| -> Result<(), Fault> {
+        let is_dir = source.is_dir();
+        target(root, &spec.target, is_dir)
+            .and_then(|at| Ok(mount_bind_recursive(source, by_fd(&at))?))
+            .and_then(|()| if writable { Ok(()) } else { read_only(&below(root, &spec.target)?) })
+            .or_kind(FaultKind::Mount, &shown)
+    };
+    match &spec.kind {
+        MountSpecKind::Served { source, root: owner, writable } => {
+            let name = |part: &str| format!("{part}{index}");
+            served(wire, index, &name("lower"))?;
+            let mut top = name("lower");
+            if *writable {
+                make_dir(name("merged"), 0o755).or_kind(FaultKind::Mount, &shown)?;
+                let (upper, work) = (name("upper"), name("work"));
+                overlay(step.ids, &top, &upper, &work, &name("merged"), *owner)?;
+                top = name("merged");
+            }
+            // The parts of `source` are no symbolic links: Phoenix resolved it.
+            bind(&step.work.join(top).join(source), *writable)
+        }
+        MountSpecKind::HostDir { path, writable, make } => {
+            if let Some(owner) = make {
+                make_owned(path, *owner).or_kind(FaultKind::Mount, &shown)?;
+            }
+            bind(path, *writable)
+        }
+        MountSpecKind::Tmpfs { size } => {
+            let size = size.map_or_else(String::new, |size| format!(",size={size}"));
+            let options = CString::new(format!("mode=1777{size}")).expect("no NUL in numbers");
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            target(root, &spec.target, true)
+                .and_then(|at| {
+                    Ok(mount("tmpfs", by_fd(&at), "tmpfs", flags, Some(options.as_c_str()))?)
+                })
+                .or_kind(FaultKind::Mount, &shown)
+        }
+        MountSpecKind::File { content, owner } => {
+            let path = staged(index, content, *owner).or_kind(FaultKind::Mount, &shown)?;
+            bind(&step.work.join(path), false)
+        }
+        MountSpecKind::Resolv | MountSpecKind::Hosts => {
+            let content = match spec.kind {
+                MountSpecKind::Resolv => etc::resolv_conf(step.own_network),
+                _ => etc::hosts(step.own_network, &step.hostname),
+            };
+            let owner = Owner { mode: 0o644, uid: 0, gid: 0 };
+            let path = staged(index, &content, owner).or_kind(FaultKind::Mount, &shown)?;
+            bind(&step.work.join(path), true)
+        }
+    }
+}
+
+/// A mount's target. It is an entry of the view; but below another mount it
+/// may have to be made there.
+fn target(root: BorrowedFd<'_>, path: &Path, is_dir: bool) -> io::Result<OwnedFd> {
+    match below(root, path) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+        other => return other,
+    }
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = if parent.as_os_str().is_empty() {
+        rustix::io::fcntl_dupfd_cloexec(root, 3)?
+    } else {
+        target(root, parent, true)?
+    };
+    if is_dir {
+        make_dir(by_fd(&parent).join(name), 0o755)?;
+    } else {
+        fs::File::create_new(by_fd(&parent).join(name))?;
+    }
+    below(root, path)
+}
+
+/// A file in memory, to be bound from.
+fn staged(index: usize, content: &[u8], owner: Owner) -> io::Result<PathBuf> {
+    let path = Path::new(STAGING).join(index.to_string());
+    fs::write(&path, content)?;
+    chown(&path, Some(owner.uid), Some(owner.gid))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(owner.mode))?;
+    Ok(path)
+}
+
+/// Makes the directory of a cache mount, once.
+fn make_owned(path: &Path, owner: Owner) -> io::Result<()> {
+    match make_dir(path, owner.mode) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    chown(path, Some(owner.uid), Some(owner.gid))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(owner.mode))
+}
