@@ -7,5 +7,8 @@ mod recipe;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod exec_crash;
+mod exec_steps;
+mod exec_support;
 mod interop_docker;
 mod interop_image;

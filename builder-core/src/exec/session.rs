@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
                 state.limit = None;
             }
             Report::Hello { .. } => {
-                state.fail(wire, self.broken(io::ErrorKind::Unsupported.into()))
+                state.fail(wire, self.broken(io::ErrorKind::Unsupported.into()));
             }
             Report::WriteIds => match self.ids.write(self.child.id()) {
                 Ok(()) => wire.send(&Order::IdsWritten, &[])?,
@@ -418,10 +418,9 @@ fn explain(fault: &Fault, map: &IdMap) -> ExecError {
     if denied
         && *map != IdMap::Root
         && matches!(fault.kind, FaultKind::UserNamespace | FaultKind::Setup | FaultKind::Fuse)
+        && let Some(why) = ids::restriction()
     {
-        if let Some(why) = ids::restriction() {
-            return ExecError::UserNamespaces { why };
-        }
+        return ExecError::UserNamespaces { why };
     }
     match fault.kind {
         FaultKind::UserNamespace if denied && *map != IdMap::Root => {

@@ -32,10 +32,8 @@ pub(super) fn is_ready() -> bool {
 /// unless this process was executed as a runner; then it does not return.
 ///
 /// ```
-/// fn main() {
-///     builder_core::exec::runner_main();
-///     // The program itself.
-/// }
+/// // The first statement of `main`:
+/// builder_core::exec::runner_main();
 /// ```
 pub fn runner_main() {
     READY.store(true, Ordering::Relaxed);

@@ -96,10 +96,12 @@ fn overlay(
     let options = |uuid: &str| {
         CString::new(format!(
             "lowerdir={lower},upperdir={upper},workdir={work},xino=on,metacopy=off,\
-             redirect_dir=off,index=off{uuid}{xattr}"
+             redirect_dir=nofollow,index=off{uuid}{xattr}"
         ))
         .expect("no NUL in these")
     };
+    // `redirect_dir=off` would follow redirects where the kernel's default is
+    // so, and is refused beside `userxattr`.
     // Linux before 6.6 does not know `uuid=null`.
     let mut result = Ok(());
     for uuid in [",uuid=null", ",uuid=off", ""] {
