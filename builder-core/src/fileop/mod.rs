@@ -2,17 +2,33 @@
 //!
 //! In: an operation's description, the tree that is changed and the one that is
 //! copied from. Out: the sorted entries of a layer, first as names and hashes
-//! for a key, then as a blob.
+//! for a key, then as a blob. Both are made from the same entries, so a key
+//! holds all that the layer will.
+//!
+//! Invariant: paths of the target are resolved inside it, sources inside theirs;
+//! content that is not what the key says is an error and leaves no layer.
+//!
+//! Limitations: hard links are kept among the regular files of one operation;
+//! sockets are left out.
 
+mod copy;
+mod draft;
 mod error;
+mod name;
+mod pattern;
+mod prepared;
+mod simple;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub use error::FileOpError;
+pub use prepared::Prepared;
 
-use crate::layer::{Compression, LayerDesc, Mtime};
+use self::draft::Draft;
+use crate::layer::Mtime;
 use crate::plan::op::FileOp;
-use crate::store::Store;
 use crate::view::Tree;
 
 /// What an operation depends on beside its trees.
@@ -26,39 +42,34 @@ pub struct Settings<'a> {
     pub from_context: bool,
 }
 
-/// An operation resolved: every entry of its layer, content named by digest.
-pub struct Prepared {}
-
-/// Resolves `op` over `target`, without writing anything.
+/// Resolves `op` over `target`, without writing anything. `source` is what a
+/// copy copies from; other operations take none.
 ///
 /// # Errors
 /// [`FileOpError`].
-#[expect(clippy::todo, reason = "skeleton")]
 pub fn prepare(
-    _op: &FileOp,
-    _target: &dyn Tree,
-    _source: Option<Arc<dyn Tree>>,
-    _settings: &Settings<'_>,
+    op: &FileOp,
+    target: &dyn Tree,
+    source: Option<Arc<dyn Tree>>,
+    settings: &Settings<'_>,
 ) -> Result<Prepared, FileOpError> {
-    todo!()
-}
-
-impl Prepared {
-    /// Named hashes for the operation's key.
-    pub fn entries(&self) -> impl Iterator<Item = (String, String)> {
-        std::iter::empty()
+    let Settings { cwd, mtime, from_context } = *settings;
+    let mut draft = Draft::new(target, mtime);
+    match op {
+        FileOp::Copy(op) => {
+            let source = source.as_deref().ok_or(FileOpError::NoSource)?;
+            copy::copy(op, source, from_context, cwd, &mut draft)?;
+        }
+        FileOp::Write { path, content, owner, mode } => {
+            simple::write(&mut draft, cwd, path, content, (owner.as_deref(), *mode))?;
+        }
+        FileOp::Mkdir { path, owner, mode } => {
+            simple::mkdir(&mut draft, cwd, path, (owner.as_deref(), *mode))?;
+        }
+        FileOp::Symlink { target, path } => simple::symlink(&mut draft, cwd, target, path)?,
+        FileOp::Remove { paths, required } => {
+            simple::remove(&mut draft, target, cwd, paths, *required)?;
+        }
     }
-
-    /// Writes the layer; `None` where nothing changes.
-    ///
-    /// # Errors
-    /// [`FileOpError`].
-    #[expect(clippy::todo, reason = "skeleton")]
-    pub fn write(
-        &self,
-        _store: &Store,
-        _compression: Compression,
-    ) -> Result<Option<LayerDesc>, FileOpError> {
-        todo!()
-    }
+    Prepared::new(draft.items.into_iter().collect(), source, from_context)
 }

@@ -1,0 +1,145 @@
+//! The layer that an operation would write, while it is being resolved.
+//!
+//! Invariant: entries are changes that apply to the target: a parent is there
+//! or made, and no directory and other file replace each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::FileOpError;
+use crate::digest::ContentDigest;
+use crate::layer::{Change, Kind, LayerPath, Meta, Mtime};
+use crate::view::{Node, NodeKind, Tree, TreeError, lookup};
+
+/// Where the bytes of an entry come from.
+#[derive(Clone)]
+pub(super) enum Content {
+    /// There are none.
+    Nothing,
+    /// The operation holds them.
+    Inline(Arc<[u8]>),
+    /// A file of what is copied from.
+    Copied(LayerPath),
+}
+
+/// An entry with its content.
+#[derive(Clone)]
+pub(super) struct Item {
+    pub change: Change,
+    pub content: Content,
+    /// The first name of the file's link group in what is copied from.
+    pub group: Option<LayerPath>,
+}
+
+/// A digest that is not known yet.
+pub(super) const UNKNOWN: ContentDigest = ContentDigest::from_bytes([0; 32]);
+
+pub(super) struct Draft<'a> {
+    pub target: &'a dyn Tree,
+    pub mtime: Mtime,
+    pub items: BTreeMap<LayerPath, Item>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(target: &'a dyn Tree, mtime: Mtime) -> Self {
+        Self { target, mtime, items: BTreeMap::new() }
+    }
+
+    /// Mode, owner and the constant time.
+    pub(super) fn meta(&self, mode: u32, owner: Option<(u32, u32)>) -> Meta {
+        let (uid, gid) = owner.unwrap_or((0, 0));
+        Meta { uid, gid, mtime: self.mtime, ..Meta::root_owned(mode) }
+    }
+
+    /// Where a path of the target leads, links followed.
+    pub(super) fn resolve(&self, path: &LayerPath) -> Result<lookup::Resolved, TreeError> {
+        lookup::resolve(self.target, path)
+    }
+
+    /// Whether there will be a directory (or else something other), if anything.
+    fn is_directory(&self, path: &LayerPath) -> Result<Option<bool>, FileOpError> {
+        match self.items.get(path) {
+            Some(Item { change: Change::Present { kind, .. }, .. }) => Ok(Some(kind.is_dir())),
+            Some(_) => Ok(None),
+            None => Ok(self.target.node(path)?.map(|node| node.is_dir())),
+        }
+    }
+
+    /// Makes what is missing of the directories above `path`: 0755, 0:0.
+    pub(super) fn parents(&mut self, path: &LayerPath) -> Result<(), FileOpError> {
+        // From the nearest up: most often that one is there.
+        let ancestors: Vec<LayerPath> = path.ancestors().collect();
+        let mut missing = Vec::new();
+        for ancestor in ancestors.into_iter().rev() {
+            match self.is_directory(&ancestor)? {
+                Some(true) => break,
+                Some(false) => {
+                    let (path, parent) = (path.display(), ancestor.display());
+                    return Err(FileOpError::Parent { path, parent });
+                }
+                None => missing.push(ancestor),
+            }
+        }
+        for path in missing {
+            let meta = self.meta(0o755, None);
+            self.insert(path, meta, Kind::Directory, Content::Nothing);
+        }
+        Ok(())
+    }
+
+    /// Puts a directory over nothing or a directory.
+    pub(super) fn put_directory(
+        &mut self,
+        path: &LayerPath,
+        meta: Meta,
+    ) -> Result<(), FileOpError> {
+        self.parents(path)?;
+        if self.is_directory(path)? == Some(false) {
+            return Err(FileOpError::NotADirectory { path: path.display() });
+        }
+        self.insert(path.clone(), meta, Kind::Directory, Content::Nothing);
+        Ok(())
+    }
+
+    /// Puts anything else over nothing or something that is no directory.
+    pub(super) fn put(
+        &mut self,
+        path: &LayerPath,
+        meta: Meta,
+        kind: Kind,
+        content: Content,
+    ) -> Result<(), FileOpError> {
+        self.parents(path)?;
+        if self.is_directory(path)? == Some(true) {
+            let wanted =
+                if matches!(kind, Kind::Symlink { .. }) { "symbolic link" } else { "file" };
+            return Err(FileOpError::IsDirectory { path: path.display(), wanted });
+        }
+        self.insert(path.clone(), meta, kind, content);
+        Ok(())
+    }
+
+    fn insert(&mut self, path: LayerPath, meta: Meta, kind: Kind, content: Content) {
+        let change = Change::Present { meta, kind };
+        self.items.insert(path, Item { change, content, group: None });
+    }
+
+    /// Takes away what the target has at `path`, all below it included.
+    pub(super) fn remove(&mut self, path: LayerPath) {
+        let item = Item { change: Change::Whiteout, content: Content::Nothing, group: None };
+        self.items.insert(path, item);
+    }
+}
+
+/// A node as an entry's kind; `None` for a socket, which no layer holds.
+pub(super) fn kind(node: &Node) -> Option<Kind> {
+    Some(match node.kind.clone() {
+        NodeKind::File { size } => Kind::File { size, content: UNKNOWN },
+        NodeKind::Directory => Kind::Directory,
+        NodeKind::Symlink { target } => Kind::Symlink { target },
+        NodeKind::CharDevice { major, minor } => Kind::CharDevice { major, minor },
+        NodeKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
+        NodeKind::Fifo => Kind::Fifo,
+        NodeKind::Socket => return None,
+    })
+}

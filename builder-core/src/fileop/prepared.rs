@@ -1,0 +1,272 @@
+//! An operation resolved: what its key holds, and the layer it writes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::FileOpError;
+use super::draft::{Content, Item};
+use crate::digest::ContentDigest;
+use crate::layer::{
+    Change, Compression, Entry, Kind, LayerDesc, LayerError, LayerPath, LayerWriter, Meta, Mtime,
+};
+use crate::store::Store;
+use crate::view::{Tree, TreeError};
+
+/// Most entries that are named one by one.
+const NAMED: usize = 2000;
+
+/// From how many files of a context on it pays to hash on many threads.
+const PARALLEL: usize = 32;
+
+/// Every entry of the layer that an operation would write, sorted, content
+/// named by digest.
+pub struct Prepared {
+    items: Vec<(LayerPath, Item)>,
+    source: Option<Arc<dyn Tree>>,
+    from_context: bool,
+}
+
+impl Prepared {
+    pub(super) fn new(
+        mut items: Vec<(LayerPath, Item)>,
+        source: Option<Arc<dyn Tree>>,
+        from_context: bool,
+    ) -> Result<Self, FileOpError> {
+        if let Some(source) = &source {
+            digests(&mut items, source.as_ref(), from_context)?;
+        }
+        Ok(Self { items, source, from_context })
+    }
+
+    /// Named hashes for the operation's key: each entry enters exactly one of
+    /// them, whole (`file /app/x`). Where there are more than 2,000 entries,
+    /// they are taken together by directory (`files below /app`).
+    pub fn entries(&self) -> impl Iterator<Item = (String, String)> {
+        let depth = self.depth();
+        let groups = self.items.chunk_by(move |(a, _), (b, _)| match depth {
+            Some(depth) => same_top(a, b, depth),
+            None => false,
+        });
+        groups.map(move |group| {
+            let mut hasher = blake3::Hasher::new();
+            for (path, item) in group {
+                encode(&mut hasher, path, &item.change);
+            }
+            let name = match (group, depth) {
+                ([(path, _)], _) => format!("file {}", path.display()),
+                (group, depth) => format!("files below {}", top(group, depth.unwrap_or(0))),
+            };
+            (name, format!("blake3:{}", hasher.finalize().to_hex()))
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn items(&self) -> impl Iterator<Item = (&LayerPath, &Change)> {
+        self.items.iter().map(|(path, item)| (path, &item.change))
+    }
+
+    /// The greatest depth at which directories are few enough; `None` where
+    /// each entry may be named.
+    fn depth(&self) -> Option<usize> {
+        if self.items.len() <= NAMED {
+            return None;
+        }
+        let few = |depth: &usize| {
+            let pairs = self.items.windows(2);
+            pairs.filter(|pair| !same_top(&pair[0].0, &pair[1].0, *depth)).count() < NAMED
+        };
+        Some((1..=8).rev().find(few).unwrap_or(0))
+    }
+
+    /// Writes the layer; `None` where nothing changes. What is copied is read
+    /// again and compared with the digests in the key.
+    ///
+    /// # Errors
+    /// [`FileOpError`]; then the store has no new layer.
+    pub fn write(
+        &self,
+        store: &Store,
+        compression: Compression,
+    ) -> Result<Option<LayerDesc>, FileOpError> {
+        if self.items.is_empty() {
+            return Ok(None);
+        }
+        let mut writer = LayerWriter::new(store, compression)?;
+        for (path, item) in &self.items {
+            let entry = Entry { path: path.clone(), change: item.change.clone() };
+            match &item.content {
+                Content::Nothing => writer.append(&entry, None)?,
+                Content::Inline(bytes) => writer.append(&entry, Some(&mut &bytes[..]))?,
+                Content::Copied(from) => self
+                    .append(&mut writer, &entry, from)
+                    .map_err(|error| self.explain(from, error))?,
+            }
+        }
+        Ok(Some(writer.finish()?))
+    }
+
+    fn append(
+        &self,
+        writer: &mut LayerWriter,
+        entry: &Entry,
+        from: &LayerPath,
+    ) -> Result<(), FileOpError> {
+        let source = self.source.as_ref().ok_or(FileOpError::NoSource)?;
+        let Change::Present { kind: Kind::File { size, .. }, .. } = &entry.change else {
+            return Ok(writer.append(entry, None)?);
+        };
+        let mut content = source.stream(from)?;
+        writer.append(entry, Some(&mut content.by_ref().take(*size)))?;
+        // A file that grew is not the one that was hashed either. Its reader
+        // checks the whole once it is at the end.
+        let rest = content.read(&mut [0]);
+        match rest.map_err(|source| LayerError::Content { path: from.display(), source })? {
+            0 => Ok(()),
+            more => Err(FileOpError::Layer(LayerError::ContentLength {
+                path: from.display(),
+                expected: *size,
+                actual: size + more as u64,
+            })),
+        }
+    }
+
+    /// Gives an error that says that a file of the context changed its name.
+    fn explain(&self, from: &LayerPath, error: FileOpError) -> FileOpError {
+        let changed = match &error {
+            FileOpError::Layer(LayerError::Content { source, .. }) => {
+                source.get_ref().is_some_and(is_changed) || gone(source)
+            }
+            FileOpError::Layer(error) => {
+                matches!(error, LayerError::ContentDigest { .. } | LayerError::ContentLength { .. })
+            }
+            FileOpError::Tree(TreeError::Io { source, .. }) => gone(source),
+            FileOpError::Tree(error) => {
+                matches!(error, TreeError::Changed { .. } | TreeError::Type { .. })
+            }
+            _ => false,
+        };
+        match changed && self.from_context {
+            true => FileOpError::Changed { path: from.display() },
+            false => error,
+        }
+    }
+}
+
+fn is_changed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<TreeError>().is_some_and(|e| matches!(e, TreeError::Changed { .. }))
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn same_top(a: &LayerPath, b: &LayerPath, depth: usize) -> bool {
+    a.components().take(depth).eq(b.components().take(depth))
+}
+
+fn top(group: &[(LayerPath, Item)], depth: usize) -> String {
+    let first = group.first().map(|(path, _)| path.components().take(depth).collect::<Vec<_>>());
+    format!("/{}", String::from_utf8_lossy(&first.unwrap_or_default().join(&b'/')))
+}
+
+/// All that an entry says, each value with its length.
+fn encode(hasher: &mut blake3::Hasher, path: &LayerPath, change: &Change) {
+    let mut field = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    };
+    field(path.as_bytes());
+    let (meta, kind) = match change {
+        Change::Present { meta, kind } => (meta, kind),
+        Change::Hardlink { target } => {
+            field(b"hardlink");
+            return field(target.as_bytes());
+        }
+        Change::Whiteout => return field(b"whiteout"),
+        Change::Opaque => return field(b"opaque"),
+    };
+    match kind {
+        // The content says how long it is.
+        Kind::File { size: _, content } => {
+            field(b"file");
+            field(content.as_bytes());
+        }
+        Kind::Directory => field(b"directory"),
+        Kind::Symlink { target } => {
+            field(b"symlink");
+            field(target);
+        }
+        Kind::CharDevice { major, minor } => field(format!("c {major} {minor}").as_bytes()),
+        Kind::BlockDevice { major, minor } => field(format!("b {major} {minor}").as_bytes()),
+        Kind::Fifo => field(b"fifo"),
+        Kind::Socket => field(b"socket"),
+    }
+    let Meta { mode, uid, gid, mtime: Mtime { secs, nanos }, xattrs } = meta;
+    field(format!("{mode} {uid} {gid} {secs} {nanos} {}", xattrs.len()).as_bytes());
+    for (name, value) in xattrs {
+        field(name);
+        field(value);
+    }
+}
+
+/// Fills in the digests of what is copied.
+fn digests(
+    items: &mut [(LayerPath, Item)],
+    source: &dyn Tree,
+    from_context: bool,
+) -> Result<(), FileOpError> {
+    let mut wanted: Vec<(&LayerPath, &mut ContentDigest)> = items
+        .iter_mut()
+        .filter_map(|(_, item)| match (&item.content, &mut item.change) {
+            (Content::Copied(from), Change::Present { kind: Kind::File { content, .. }, .. }) => {
+                Some((from, content))
+            }
+            _ => None,
+        })
+        .collect();
+    // A layer's table has them at hand; a context may have to read its files.
+    let threads = match from_context && wanted.len() >= PARALLEL {
+        true => std::thread::available_parallelism().map_or(1, |n| n.get().min(16)),
+        false => 1,
+    };
+    if threads == 1 {
+        for (path, digest) in wanted {
+            *digest = source.content(path)?;
+        }
+        return Ok(());
+    }
+    let paths: Vec<&LayerPath> = wanted.iter().map(|(path, _)| *path).collect();
+    for (index, digest) in hashed(&paths, source, threads)? {
+        *wanted[index].1 = digest;
+    }
+    Ok(())
+}
+
+fn hashed(
+    paths: &[&LayerPath],
+    source: &dyn Tree,
+    threads: usize,
+) -> Result<Vec<(usize, ContentDigest)>, TreeError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((index, path)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            paths.get(index).map(|path| (index, path))
+        } {
+            done.push((index, source.content(path)?));
+        }
+        Ok::<_, TreeError>(done)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::with_capacity(paths.len());
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => all.extend(done?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
+}
