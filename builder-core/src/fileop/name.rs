@@ -124,15 +124,15 @@ fn near(tree: &dyn Tree, clean: &[u8]) -> Option<Vec<String>> {
     let (parent, wanted) = clean.rsplit_once('/').unwrap_or(("", &clean));
     let parent = LayerPath::new(parent).ok()?;
     let at = directory(tree, &parent).ok()??;
-    let mut near: Vec<(f64, String)> = Vec::new();
+    let mut near: Vec<(usize, String)> = Vec::new();
     for (name, _) in tree.list(&at).ok()? {
         let Ok(name) = String::from_utf8(name) else { continue };
-        let likeness = strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
-        if likeness > 0.8 {
-            near.push((likeness, name));
+        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
+        if distance <= (wanted.chars().count() / 3).max(1) {
+            near.push((distance, name));
         }
     }
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.sort();
     let shown = |name: &String| match parent.is_root() {
         true => format!("`{name}`"),
         false => format!("`{}/{name}`", String::from_utf8_lossy(parent.as_bytes())),

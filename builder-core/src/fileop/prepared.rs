@@ -132,7 +132,7 @@ impl Prepared {
     }
 
     /// Gives an error that says that a file of the context changed its name.
-    fn explain(&self, from: &LayerPath, error: FileOpError) -> FileOpError {
+    pub(super) fn explain(&self, from: &LayerPath, error: FileOpError) -> FileOpError {
         let changed = match &error {
             FileOpError::Layer(LayerError::Content { source, .. }) => {
                 source.get_ref().is_some_and(is_changed) || gone(source)

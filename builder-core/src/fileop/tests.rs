@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::digest::ContentDigest;
 use crate::layer::LayerPath;
-use crate::layer::{Change, Kind, Meta};
+use crate::layer::{Change, Kind, LayerError, Meta};
 use crate::plan::op::Copy;
 use crate::view::memory::Memory;
-use crate::view::{Links, Node, NodeKind, ReadAt, TreeError};
+use crate::view::{Links, Node, NodeKind, TreeError};
 
 fn settings(from_context: bool) -> Settings<'static> {
     Settings { cwd: "/work", mtime: Mtime { secs: 7, nanos: 0 }, from_context }
@@ -379,23 +379,37 @@ fn many_entries_are_taken_together_and_all_of_them_count() {
     assert_eq!(differ[0].0.0, "files below /app/d1");
 }
 
-/// A tree whose files are other ones when they are streamed.
-struct Fickle(Memory, &'static str);
-
-impl Tree for Fickle {
-    fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
-        self.0.node(path)
+#[test]
+fn only_a_file_of_a_context_can_change_during_a_build() {
+    let from = LayerPath::new("a.txt").expect("a path");
+    let errors = || {
+        let path = || "/x".to_owned();
+        let changed = TreeError::Changed { path: path() };
+        let source = std::io::Error::other(changed);
+        [
+            FileOpError::Layer(LayerError::ContentDigest { path: path() }),
+            FileOpError::Layer(LayerError::ContentLength { path: path(), expected: 2, actual: 1 }),
+            FileOpError::Layer(LayerError::Content { path: path(), source }),
+            FileOpError::Tree(TreeError::Changed { path: path() }),
+            FileOpError::Tree(TreeError::Io {
+                path: path(),
+                source: std::io::ErrorKind::NotFound.into(),
+            }),
+        ]
+    };
+    let context = copied(plain(&["a.txt"], "/x"), &target(), &context()).expect("good");
+    for error in errors() {
+        let text = error.to_string();
+        let changed = context.explain(&from, error).changed();
+        assert_eq!(changed, Some("/a.txt".to_owned()), "{text}");
     }
-    fn list(&self, path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError> {
-        self.0.list(path)
-    }
-    fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError> {
-        self.0.content(path)
-    }
-    fn open(&self, _: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError> {
-        let path = LayerPath::new("f").expect("a path");
-        Memory::new().file("f", self.1).open(&path)
-    }
+    let denied = std::io::ErrorKind::PermissionDenied.into();
+    let denied = FileOpError::Tree(TreeError::Io { path: "/a.txt".to_owned(), source: denied });
+    assert_eq!(context.explain(&from, denied).changed(), None);
+    let op = FileOp::Copy(plain(&["other"], "/x"));
+    let stage = prepare(&op, &target(), Some(Arc::new(stage())), &settings(false)).expect("good");
+    let [damaged, ..] = errors();
+    assert_eq!(stage.explain(&from, damaged).changed(), None);
 }
 
 proptest! {
