@@ -12,6 +12,7 @@ pub mod output;
 pub mod plan;
 pub mod recipe;
 pub mod root;
+pub mod rooted;
 pub mod source;
 pub mod store;
 pub mod view;

@@ -9,6 +9,7 @@ use crate::layer::LayerDesc;
 
 pub mod debian;
 mod inflate;
+pub mod local;
 pub mod oci;
 pub mod rootfs;
 
