@@ -1,0 +1,489 @@
+//! A directory of this host as a tree: the build context.
+//!
+//! In: a root, looked at only where it is asked. Out: a [`Tree`] with owners
+//! 0:0 and the constant time. Sockets are skipped; hard links are files of
+//! their own; extended attributes are not taken.
+//!
+//! Invariant: what was seen of a path first holds as long as the tree lives.
+//! What is handed out has the digest that [`Tree::content`] told, or reading
+//! fails and [`ContextTree::violation`] names the file.
+
+mod capture;
+mod record;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FileType, Stat};
+
+use self::capture::{Captured, Checked};
+use self::record::{Files, Hashed, Signature};
+use crate::digest::ContentDigest;
+use crate::layer::{LayerPath, Meta, Mtime};
+use crate::rooted::Root;
+use crate::store::{Store, StoreError};
+use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
+
+/// Area of the store's records that holds what was seen of each context.
+const AREA: &str = "contexts";
+
+/// Errors of opening a context and of remembering it.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    /// The root is not there, or is no directory.
+    #[error("opening the context {}: {source}", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What was seen of a path first.
+#[derive(Debug)]
+struct Seen {
+    node: Node,
+    signature: Signature,
+    mtime: Mtime,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// From earlier builds.
+    before: Files,
+    /// `None` where nothing is, or nothing that a tree shows.
+    seen: HashMap<LayerPath, Option<Arc<Seen>>>,
+    listed: HashMap<LayerPath, Arc<Vec<Vec<u8>>>>,
+    /// With whether a later build may trust it.
+    hashed: HashMap<LayerPath, (Hashed, bool)>,
+    /// Captured files that are known to be whole.
+    whole: HashSet<ContentDigest>,
+    violation: Option<LayerPath>,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ContextTree {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: Root,
+    store: Option<Store>,
+    record: String,
+    state: Mutex<State>,
+}
+
+impl ContextTree {
+    /// Opens the context at `root`. With a store, digests of files whose stat
+    /// did not change since an earlier build are not computed again.
+    ///
+    /// # Errors
+    /// [`ContextError`].
+    pub fn open(store: Option<&Store>, root: &Path) -> Result<Self, ContextError> {
+        let open = |source| ContextError::Open { path: root.to_owned(), source };
+        let absolute = root.canonicalize().map_err(open)?;
+        let record = ContentDigest::of(absolute.as_os_str().as_encoded_bytes()).hex();
+        let bytes = store.map(|store| store.get_record(AREA, &record)).transpose()?.flatten();
+        // A broken record only costs hashing.
+        let before = bytes.and_then(|bytes| record::decode(&bytes)).unwrap_or_default();
+        let root = Root::open(&absolute).map_err(open)?;
+        let state = Mutex::new(State { before, ..State::default() });
+        Ok(Self { inner: Arc::new(Inner { root, store: store.cloned(), record, state }) })
+    }
+
+    /// The first file that was found to have changed while it was used.
+    #[must_use]
+    pub fn violation(&self) -> Option<LayerPath> {
+        self.state().violation.clone()
+    }
+
+    /// Keeps in the store what was learnt, for later builds; writes nothing
+    /// where that is nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn remember(&self) -> Result<(), ContextError> {
+        let Some(store) = &self.inner.store else { return Ok(()) };
+        let mut state = self.state();
+        let State { before, seen, listed, hashed, .. } = &mut *state;
+        let mut files = before.clone();
+        // What a listing no longer shows is gone.
+        files.retain(|path, _| {
+            let listed = path.parent().is_some_and(|parent| listed.contains_key(&parent));
+            !listed || matches!(seen.get(path), Some(Some(_)))
+        });
+        for (path, (hashed, settled)) in hashed.iter() {
+            match settled {
+                true => drop(files.insert(path.clone(), *hashed)),
+                false => drop(files.remove(path)),
+            }
+        }
+        if files != *before {
+            store.put_record(AREA, &self.inner.record, &record::encode(&files))?;
+            *before = files;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, path: &LayerPath) -> TreeError {
+        self.state().violation.get_or_insert_with(|| path.clone());
+        TreeError::Changed { path: path.display() }
+    }
+
+    /// What is at `path`, as it was seen first.
+    fn seen(&self, path: &LayerPath) -> Result<Option<Arc<Seen>>, TreeError> {
+        {
+            let state = self.state();
+            if let Some(seen) = state.seen.get(path) {
+                return Ok(seen.clone());
+            }
+            // A directory that was listed has no other names than those.
+            if path.parent().is_some_and(|parent| state.listed.contains_key(&parent)) {
+                return Ok(None);
+            }
+        }
+        let found = self.inner.root.look(path.as_bytes()).map_err(failed(path))?;
+        let seen = found.and_then(|(stat, target)| Seen::new(&stat, target)).map(Arc::new);
+        Ok(self.state().seen.entry(path.clone()).or_insert(seen).clone())
+    }
+
+    fn names(&self, path: &LayerPath) -> Result<Arc<Vec<Vec<u8>>>, TreeError> {
+        if let Some(names) = self.state().listed.get(path) {
+            return Ok(Arc::clone(names));
+        }
+        if !self.seen(path)?.is_some_and(|seen| seen.node.is_dir()) {
+            return Err(TreeError::Type { path: path.display(), expected: "directory" });
+        }
+        let found = self.inner.root.list(path.as_bytes()).map_err(failed(path))?;
+        let mut state = self.state();
+        let mut names = Vec::with_capacity(found.len());
+        for (name, stat, target) in found {
+            // No layer could hold such a name.
+            let Ok(child) = path.join(&name) else { continue };
+            let seen = || Seen::new(&stat, target).map(Arc::new);
+            if state.seen.entry(child).or_insert_with(seen).is_some() {
+                names.push(name);
+            }
+        }
+        Ok(Arc::clone(state.listed.entry(path.clone()).or_insert_with(|| Arc::new(names))))
+    }
+
+    fn file(&self, path: &LayerPath) -> Result<File, TreeError> {
+        self.inner.root.file(path.as_bytes()).map_err(|source| match source.kind() {
+            // It was a file when it was seen.
+            io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => self.changed(path),
+            _ => failed(path)(source),
+        })
+    }
+
+    fn hash(&self, path: &LayerPath, signature: Signature) -> Result<(Hashed, bool), TreeError> {
+        let start = now();
+        let file = self.file(path)?;
+        let same = || {
+            let stat = rustix::fs::fstat(&file).map_err(|error| failed(path)(error.into()))?;
+            Ok::<_, TreeError>(Signature::of(&stat) == signature)
+        };
+        if !same()? {
+            return Err(self.changed(path));
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&file).map_err(failed(path))?;
+        if !same()? {
+            return Err(self.changed(path));
+        }
+        let content = ContentDigest::from_bytes(*hasher.finalize().as_bytes());
+        Ok((Hashed { signature, content }, signature.settled(start)))
+    }
+
+    fn copy(&self, path: &LayerPath, mut to: impl Write) -> Result<(), TreeError> {
+        let mut from = self.stream(path)?;
+        match io::copy(&mut from, &mut to) {
+            Ok(_) => Ok(()),
+            // `Checked` says so where the file changed.
+            Err(error) => Err(error.downcast::<TreeError>().unwrap_or_else(failed(path))),
+        }
+    }
+
+    /// The captured file of that content, if it is there and whole.
+    fn captured(&self, place: &Path, content: &ContentDigest) -> Option<File> {
+        let mut file = File::open(place).ok()?;
+        if self.state().whole.contains(content) {
+            return Some(file);
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut file).ok()?;
+        let whole = hasher.finalize().as_bytes() == content.as_bytes();
+        whole.then(|| self.state().whole.insert(*content)).map(|_| file)
+    }
+}
+
+impl Seen {
+    fn new(stat: &Stat, target: Option<Vec<u8>>) -> Option<Self> {
+        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        let mtime = Mtime { secs: stat.st_mtime, nanos };
+        Some(Self { node: node(stat, target)?, signature: Signature::of(stat), mtime })
+    }
+}
+
+fn failed(path: &LayerPath) -> impl Fn(io::Error) -> TreeError {
+    let path = path.display();
+    move |source| TreeError::Io { path: path.clone(), source }
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn node(stat: &Stat, target: Option<Vec<u8>>) -> Option<Node> {
+    let device = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            NodeKind::File { size: u64::try_from(stat.st_size).unwrap_or_default() }
+        }
+        FileType::Directory => NodeKind::Directory,
+        FileType::Symlink => NodeKind::Symlink { target: target? },
+        FileType::Fifo => NodeKind::Fifo,
+        // An overlay would take it as a whiteout.
+        FileType::CharacterDevice if stat.st_rdev == 0 => return None,
+        FileType::CharacterDevice => {
+            let (major, minor) = device();
+            NodeKind::CharDevice { major, minor }
+        }
+        FileType::BlockDevice => {
+            let (major, minor) = device();
+            NodeKind::BlockDevice { major, minor }
+        }
+        FileType::Socket | FileType::Unknown => return None,
+    };
+    Some(Node { meta: Meta::root_owned(stat.st_mode & 0o7777), kind, links: None })
+}
+
+impl Tree for ContextTree {
+    fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
+        Ok(self.seen(path)?.map(|seen| seen.node.clone()))
+    }
+
+    fn list(&self, path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError> {
+        let names = self.names(path)?;
+        let mut nodes = Vec::with_capacity(names.len());
+        for name in names.iter() {
+            let child = path.join(name).expect("it was joined when it was listed");
+            if let Some(seen) = self.seen(&child)? {
+                nodes.push((name.clone(), seen.node.clone()));
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError> {
+        if let Some((hashed, _)) = self.state().hashed.get(path) {
+            return Ok(hashed.content);
+        }
+        let signature = match self.seen(path)?.as_deref() {
+            Some(Seen { node: Node { kind: NodeKind::File { .. }, .. }, signature, .. }) => {
+                *signature
+            }
+            _ => return Err(TreeError::Type { path: path.display(), expected: "file" }),
+        };
+        let before = self.state().before.get(path).copied();
+        let hashed = match before.filter(|hashed| hashed.signature == signature) {
+            Some(hashed) => (hashed, true),
+            None => self.hash(path, signature)?,
+        };
+        // Where two threads hashed at once, the first answer stands for both.
+        Ok(self.state().hashed.entry(path.clone()).or_insert(hashed).0.content)
+    }
+
+    /// Captures the file, so that what is read can change no more.
+    fn open(&self, path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError> {
+        let content = self.content(path)?;
+        let Some(store) = &self.inner.store else {
+            let flags = rustix::fs::MemfdFlags::CLOEXEC;
+            let memory = rustix::fs::memfd_create("context", flags);
+            let memory = File::from(memory.map_err(|error| failed(path)(error.into()))?);
+            self.copy(path, &memory)?;
+            return Ok(Arc::new(Captured(memory)));
+        };
+        let place = store.captured_path(&content);
+        if let Some(file) = self.captured(&place, &content) {
+            return Ok(Arc::new(Captured(file)));
+        }
+        let temp = store.temp_file();
+        let mut temp = temp.map_err(|error| failed(path)(io::Error::other(error)))?;
+        self.copy(path, temp.as_file_mut())?;
+        temp.as_file_mut().rewind().map_err(failed(path))?;
+        if let Some(directory) = place.parent() {
+            std::fs::create_dir_all(directory).map_err(failed(path))?;
+        }
+        // Not synced: it is checked before it is used again, and made anew.
+        let file = temp.persist(&place).map_err(|error| failed(path)(error.error))?;
+        self.state().whole.insert(content);
+        Ok(Arc::new(Captured(file)))
+    }
+
+    fn stream(&self, path: &LayerPath) -> Result<Box<dyn Read + Send>, TreeError> {
+        Ok(Box::new(Checked {
+            expected: self.content(path)?,
+            file: self.file(path)?,
+            hasher: blake3::Hasher::new(),
+            tree: self.clone(),
+            path: path.clone(),
+        }))
+    }
+
+    fn host_mtime(&self, path: &LayerPath) -> Result<Option<Mtime>, TreeError> {
+        Ok(self.seen(path)?.map(|seen| seen.mtime))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::lookup;
+
+    fn path(text: &str) -> LayerPath {
+        LayerPath::new(text).expect("a path")
+    }
+
+    fn scene() -> (tempfile::TempDir, tempfile::TempDir, Store) {
+        let (dir, place) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+        let store = Store::open(place.path()).expect("a store");
+        std::fs::create_dir_all(dir.path().join("d/e")).expect("made");
+        std::fs::write(dir.path().join("f"), "one").expect("written");
+        (dir, place, store)
+    }
+
+    #[test]
+    fn a_file_that_changes_after_it_was_hashed_is_refused_and_named() {
+        for with_store in [false, true] {
+            let (dir, _place, store) = scene();
+            let store = with_store.then_some(&store);
+            let tree = ContextTree::open(store, dir.path()).expect("opened");
+            assert_eq!(tree.content(&path("f")).expect("hashed"), ContentDigest::of(b"one"));
+            std::fs::write(dir.path().join("f"), "two").expect("written");
+            assert!(matches!(tree.open(&path("f")), Err(TreeError::Changed { .. })));
+            let mut bytes = Vec::new();
+            assert!(tree.stream(&path("f")).expect("open").read_to_end(&mut bytes).is_err());
+            assert_eq!(tree.violation(), Some(path("f")));
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_between_its_first_look_and_its_hash_is_refused() {
+        let (dir, _place, store) = scene();
+        let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        tree.list(&LayerPath::root()).expect("listed");
+        std::fs::write(dir.path().join("f"), "longer").expect("written");
+        assert!(matches!(tree.content(&path("f")), Err(TreeError::Changed { .. })));
+        std::fs::remove_file(dir.path().join("f")).expect("removed");
+        assert!(matches!(tree.content(&path("f")), Err(TreeError::Changed { .. })));
+        assert_eq!(tree.violation(), Some(path("f")));
+    }
+
+    #[test]
+    fn what_was_seen_first_holds() {
+        let (dir, _place, store) = scene();
+        let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        let before = tree.list(&LayerPath::root()).expect("listed");
+        assert!(tree.node(&path("d/late")).expect("looked").is_none());
+        std::fs::write(dir.path().join("new"), "").expect("written");
+        std::fs::write(dir.path().join("d/late"), "").expect("written");
+        std::fs::write(dir.path().join("f"), "longer").expect("written");
+        assert_eq!(tree.list(&LayerPath::root()).expect("listed"), before);
+        assert!(tree.node(&path("new")).expect("looked").is_none());
+        let names = tree.list(&path("d")).expect("listed");
+        assert_eq!(names.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>(), [b"e"]);
+    }
+
+    #[test]
+    fn what_was_captured_stays_as_it_was() {
+        let (dir, _place, store) = scene();
+        let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        let open = tree.open(&path("f")).expect("captured");
+        std::fs::write(dir.path().join("f"), "two").expect("written");
+        for open in [open, tree.open(&path("f")).expect("captured before")] {
+            let mut bytes = [0; 8];
+            assert_eq!(open.read_at(0, &mut bytes).expect("read"), 3);
+            assert_eq!(&bytes[..3], b"one");
+        }
+        assert_eq!(tree.violation(), None);
+    }
+
+    #[test]
+    fn a_damaged_capture_is_made_again() {
+        let (dir, _place, store) = scene();
+        let first = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        first.open(&path("f")).expect("captured");
+        let place = store.captured_path(&ContentDigest::of(b"one"));
+        std::fs::write(&place, "bad").expect("written");
+        let again = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        let mut bytes = [0; 8];
+        let read = again.open(&path("f")).expect("captured").read_at(0, &mut bytes);
+        assert_eq!(&bytes[..read.expect("read")], b"one");
+    }
+
+    #[test]
+    fn a_remembered_file_is_not_read() {
+        let (dir, _place, store) = scene();
+        let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        tree.content(&path("f")).expect("hashed");
+        tree.remember().expect("kept");
+        let again = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        assert!(again.state().before.is_empty(), "written just now, so it is racy");
+        // As if it had been hashed long after its last change, with an answer
+        // that only the record can give.
+        let told = ContentDigest::of(b"told");
+        if let Some((hashed, settled)) = tree.state().hashed.get_mut(&path("f")) {
+            (hashed.content, *settled) = (told, true);
+        }
+        tree.remember().expect("kept");
+        let again = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        assert_eq!(again.content(&path("f")).expect("known"), told);
+        std::fs::write(dir.path().join("f"), "two").expect("written");
+        let again = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        assert_eq!(again.content(&path("f")).expect("hashed"), ContentDigest::of(b"two"));
+        std::fs::remove_file(dir.path().join("f")).expect("removed");
+        let last = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        last.list(&LayerPath::root()).expect("listed");
+        last.remember().expect("kept");
+        let last = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        assert!(last.state().before.is_empty(), "what is gone is forgotten");
+    }
+
+    #[test]
+    fn links_loop_and_lead_nowhere_but_inside() {
+        let (dir, _place, store) = scene();
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).expect("linked");
+        };
+        link("loop", "loop");
+        link("../../../../etc/passwd", "out");
+        link("/f", "absolute");
+        let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+        let error = lookup::resolve(&tree, &path("loop/x")).expect_err("a loop");
+        assert!(error.to_string().contains("loop of symbolic links"), "{error}");
+        assert_eq!(lookup::resolve(&tree, &path("out")).expect("inside").node, None);
+        assert_eq!(lookup::resolve(&tree, &path("absolute")).expect("inside").path, path("f"));
+        for bad in ["out", "absolute/x", "d", "nope"] {
+            assert!(tree.content(&path(bad)).is_err(), "{bad}");
+            assert!(tree.stream(&path(bad)).is_err(), "{bad}");
+        }
+        assert!(matches!(tree.list(&path("f")), Err(TreeError::Type { .. })));
+        assert_eq!(tree.violation(), None);
+    }
+}
