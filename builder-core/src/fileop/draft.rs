@@ -67,7 +67,11 @@ impl<'a> Draft<'a> {
 
     /// Makes what is missing of the directories above `path`: 0755, 0:0.
     pub(super) fn parents(&mut self, path: &LayerPath) -> Result<(), FileOpError> {
-        // From the nearest up: most often that one is there.
+        // Most often the nearest is there.
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if self.is_directory(&parent)? == Some(true) {
+            return Ok(());
+        }
         let ancestors: Vec<LayerPath> = path.ancestors().collect();
         let mut missing = Vec::new();
         for ancestor in ancestors.into_iter().rev() {

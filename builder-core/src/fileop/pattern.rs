@@ -83,10 +83,10 @@ impl Pattern {
     /// Whether the whole of `name` matches.
     pub(super) fn matches(&self, name: &[u8]) -> bool {
         let end = self.0.len();
-        let mut states = vec![false; end + 1];
+        let (mut states, mut after) = (vec![false; end + 1], vec![false; end + 1]);
         self.reach(&mut states, 0);
         for symbol in symbols(name) {
-            let mut after = vec![false; end + 1];
+            after.fill(false);
             for (state, token) in self.0.iter().enumerate().filter(|(state, _)| states[*state]) {
                 let one = symbol != SLASH;
                 match token {
@@ -111,7 +111,7 @@ impl Pattern {
                     _ => {}
                 }
             }
-            states = after;
+            std::mem::swap(&mut states, &mut after);
         }
         states[end]
     }

@@ -26,8 +26,11 @@ const RACY: i64 = 2;
 pub(super) struct Signature(pub(super) [u64; 7]);
 
 impl Signature {
-    #[expect(clippy::allow_attributes, reason = "the types of these fields differ by machine")]
-    #[allow(clippy::cast_sign_loss, clippy::useless_conversion, reason = "compared only")]
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::useless_conversion,
+        reason = "the types of these fields differ by machine"
+    )]
     pub(super) fn of(stat: &Stat) -> Self {
         Self([
             stat.st_dev.into(),
