@@ -19,6 +19,10 @@ const NAMED: usize = 2000;
 /// From how many files of a context on it pays to hash on many threads.
 const PARALLEL: usize = 32;
 
+/// As [`LayerWriter::append`].
+pub(super) type Append<'a> =
+    dyn FnMut(&Entry, Option<&mut dyn Read>) -> Result<(), LayerError> + 'a;
+
 /// Every entry of the layer that an operation would write, sorted, content
 /// named by digest.
 pub struct Prepared {
@@ -93,31 +97,37 @@ impl Prepared {
             return Ok(None);
         }
         let mut writer = LayerWriter::new(store, compression)?;
-        for (path, item) in &self.items {
-            let entry = Entry { path: path.clone(), change: item.change.clone() };
-            match &item.content {
-                Content::Nothing => writer.append(&entry, None)?,
-                Content::Inline(bytes) => writer.append(&entry, Some(&mut &bytes[..]))?,
-                Content::Copied(from) => self
-                    .append(&mut writer, &entry, from)
-                    .map_err(|error| self.explain(from, error))?,
-            }
-        }
+        self.append_all(&mut |entry, content| writer.append(entry, content))?;
         Ok(Some(writer.finish()?))
     }
 
-    fn append(
+    /// Gives every entry to `append`, with its content.
+    pub(super) fn append_all(&self, append: &mut Append<'_>) -> Result<(), FileOpError> {
+        for (path, item) in &self.items {
+            let entry = Entry { path: path.clone(), change: item.change.clone() };
+            match &item.content {
+                Content::Nothing => append(&entry, None)?,
+                Content::Inline(bytes) => append(&entry, Some(&mut &bytes[..]))?,
+                Content::Copied(from) => {
+                    self.copy(append, &entry, from).map_err(|error| self.explain(from, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(
         &self,
-        writer: &mut LayerWriter,
+        append: &mut Append<'_>,
         entry: &Entry,
         from: &LayerPath,
     ) -> Result<(), FileOpError> {
         let source = self.source.as_ref().ok_or(FileOpError::NoSource)?;
         let Change::Present { kind: Kind::File { size, .. }, .. } = &entry.change else {
-            return Ok(writer.append(entry, None)?);
+            return Ok(append(entry, None)?);
         };
         let mut content = source.stream(from)?;
-        writer.append(entry, Some(&mut content.by_ref().take(*size)))?;
+        append(entry, Some(&mut content.by_ref().take(*size)))?;
         // A file that grew is not the one that was hashed either. Its reader
         // checks the whole once it is at the end.
         let rest = content.read(&mut [0]);

@@ -1,5 +1,7 @@
 //! What each operation makes of a target, as tables.
 
+use std::io::Read as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,7 +10,7 @@ use crate::layer::LayerPath;
 use crate::layer::{Change, Kind, LayerError, Meta};
 use crate::plan::op::Copy;
 use crate::view::memory::Memory;
-use crate::view::{Links, Node, NodeKind, TreeError};
+use crate::view::{Links, Node, NodeKind, ReadAt, TreeError};
 
 fn settings(from_context: bool) -> Settings<'static> {
     Settings { cwd: "/work", mtime: Mtime { secs: 7, nanos: 0 }, from_context }
@@ -410,6 +412,78 @@ fn only_a_file_of_a_context_can_change_during_a_build() {
     let stage = prepare(&op, &target(), Some(Arc::new(stage())), &settings(false)).expect("good");
     let [damaged, ..] = errors();
     assert_eq!(stage.explain(&from, damaged).changed(), None);
+}
+
+/// A tree whose file `f` streams other bytes than those that were hashed.
+struct Fickle(Memory, &'static str);
+
+impl Tree for Fickle {
+    fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
+        self.0.node(path)
+    }
+    fn list(&self, path: &LayerPath) -> Result<Vec<(Vec<u8>, Node)>, TreeError> {
+        self.0.list(path)
+    }
+    fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError> {
+        self.0.content(path)
+    }
+    fn open(&self, path: &LayerPath) -> Result<Arc<dyn ReadAt>, TreeError> {
+        Memory::new().file("f", self.1).open(path)
+    }
+}
+
+/// Takes entries as a writer of layers does; gives back the bytes of files.
+fn appended(prepared: &Prepared) -> Result<Vec<(String, Vec<u8>)>, FileOpError> {
+    let mut all = Vec::new();
+    prepared.append_all(&mut |entry, content| {
+        let path = entry.path.display();
+        let (Change::Present { kind: Kind::File { size, content: expected }, .. }, Some(content)) =
+            (&entry.change, content)
+        else {
+            return Ok(());
+        };
+        let mut bytes = Vec::new();
+        let mut content = content.take(*size);
+        let read = content.read_to_end(&mut bytes);
+        let actual = read.map_err(|source| LayerError::Content { path: path.clone(), source })?;
+        if actual as u64 != *size {
+            let (expected, actual) = (*size, actual as u64);
+            return Err(LayerError::ContentLength { path, expected, actual });
+        }
+        if ContentDigest::of(&bytes) != *expected {
+            return Err(LayerError::ContentDigest { path });
+        }
+        all.push((path, bytes));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+#[test]
+fn what_is_written_is_what_the_key_says_or_an_error() {
+    let copied = |streamed, from_context| {
+        let source = Fickle(Memory::new().file("f", "one"), streamed);
+        let op = FileOp::Copy(plain(&["f"], "/x"));
+        prepare(&op, &target(), Some(Arc::new(source)), &settings(from_context)).expect("good")
+    };
+    assert_eq!(
+        appended(&copied("one", true)).expect("unchanged"),
+        [("/x".to_owned(), b"one".to_vec())]
+    );
+    for streamed in ["two", "", "on", "one and more"] {
+        let error = appended(&copied(streamed, true)).expect_err(streamed);
+        assert_eq!(error.changed(), Some("/f".to_owned()), "{streamed}");
+        let error = appended(&copied(streamed, false)).expect_err(streamed);
+        assert_eq!(error.changed(), None, "{streamed}");
+    }
+    let write = FileOp::Write {
+        path: "/x".to_owned(),
+        content: b"inline".to_vec(),
+        owner: None,
+        mode: None,
+    };
+    let written = appended(&done(write, &target()).expect("good")).expect("written");
+    assert_eq!(written, [("/x".to_owned(), b"inline".to_vec())]);
 }
 
 proptest! {
