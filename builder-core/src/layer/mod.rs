@@ -1,19 +1,39 @@
 //! Layers: a blob and its table of contents.
+//!
+//! In: entries in order, or a foreign blob. Out: a blob in the store, a table
+//! that says what is where in its tar, and bytes at any offset.
+//!
+//! Invariants: the same entries are the same bytes, on any machine and any
+//! number of cores; no byte leaves that was not checked against a digest.
+//!
+//! Limitations: sparse files of foreign layers are refused; frames of foreign
+//! blobs cannot be read on their own, so the first read of one streams it once.
 
+mod compress;
+mod data;
 mod entry;
 mod error;
+mod header;
+mod import;
+mod open;
 mod path;
+mod pipeline;
+mod read_tar;
+mod table;
+mod writer;
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
 pub use entry::{CONSTANT_MTIME, Change, Entry, Kind, Meta, Mtime, Xattrs};
 pub use error::LayerError;
+pub use import::import;
+pub use open::{Layer, diff, recompress};
 pub use path::{LayerPath, MAX_PATH, PathError};
+pub use read_tar::read_tar;
 use serde::{Deserialize, Serialize};
+pub use writer::LayerWriter;
 
 use crate::digest::{BlobDigest, DiffId};
-use crate::store::Store;
 
 /// How a layer's tar is compressed in its blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -39,37 +59,6 @@ pub struct LayerDesc {
     pub size: u64,
     /// Compression of the blob.
     pub compression: Compression,
-}
-
-/// Writes a layer in one pass: tar, hashes, compression and table.
-pub struct LayerWriter {}
-
-impl LayerWriter {
-    /// Begins a layer.
-    pub fn new(_store: &Store, _compression: Compression) -> Result<Self, LayerError> {
-        todo!()
-    }
-    /// Appends an entry; paths must come in strictly increasing order. For a
-    /// `Kind::File`, exactly `size` bytes are read from `content`, and the
-    /// digest in the entry is checked unless it is all zeros, which means "not
-    /// known yet"; the table gets the true one. Other entries take no content.
-    pub fn append(
-        &mut self,
-        _entry: &Entry,
-        _content: Option<&mut dyn Read>,
-    ) -> Result<(), LayerError> {
-        todo!()
-    }
-    /// Completes blob and table, durably.
-    pub fn finish(self) -> Result<LayerDesc, LayerError> {
-        todo!()
-    }
-}
-
-/// An open layer; cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    inner: Arc<()>,
 }
 
 /// What a layer's table says of one directory.
@@ -117,68 +106,3 @@ pub struct Extent {
     /// Length in bytes.
     pub len: u64,
 }
-
-impl Layer {
-    /// Opens a layer: constant time, whatever its size. A missing or broken
-    /// table is made again from the blob.
-    pub fn open(_store: &Store, _desc: &LayerDesc) -> Result<Self, LayerError> {
-        todo!()
-    }
-    /// What names it.
-    pub fn desc(&self) -> &LayerDesc {
-        todo!()
-    }
-    /// Mode, owner, time, attributes of the layer's root, where it says so.
-    pub fn root_meta(&self) -> Result<Option<Meta>, LayerError> {
-        todo!()
-    }
-    /// One directory of the table; `None` if the layer holds nothing there.
-    pub fn directory(&self, _path: &LayerPath) -> Result<Option<Arc<Directory>>, LayerError> {
-        todo!()
-    }
-    /// Uncompressed bytes of the tar at `offset`: fills and checks as far as
-    /// needed. Short only at the end of the tar.
-    pub fn read_at(&self, _offset: u64, _buf: &mut [u8]) -> Result<usize, LayerError> {
-        todo!()
-    }
-    /// All entries in order of paths (walks the table).
-    pub fn entries(&self) -> Result<Vec<Entry>, LayerError> {
-        todo!()
-    }
-    /// The uncompressed tar as a stream, verified against the diffID.
-    pub fn tar(&self) -> Result<Box<dyn Read + Send>, LayerError> {
-        todo!()
-    }
-}
-
-/// Takes a foreign layer blob into the store as it is (the blob keeps its
-/// digest), verifying `expected`, and makes its table and data in the same pass.
-pub fn import(
-    _store: &Store,
-    _blob: &mut dyn Read,
-    _compression: Compression,
-    _expected: Option<&BlobDigest>,
-) -> Result<LayerDesc, LayerError> {
-    todo!()
-}
-
-/// The layer as another compression has it: the same diffID.
-pub fn recompress(
-    _store: &Store,
-    _desc: &LayerDesc,
-    _to: Compression,
-) -> Result<LayerDesc, LayerError> {
-    todo!()
-}
-
-/// Reads a foreign tar (any order, hard links before or after, PAX, GNU,
-/// sparse) and gives its entries to `sink`, content as a stream.
-pub fn read_tar(
-    _tar: &mut dyn Read,
-    _sink: &mut dyn FnMut(Entry, &mut dyn Read) -> Result<(), LayerError>,
-) -> Result<(), LayerError> {
-    todo!()
-}
-
-#[allow(dead_code, reason = "skeleton")]
-fn _unused(_: io::Error) {}

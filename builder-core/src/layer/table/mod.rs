@@ -1,0 +1,33 @@
+//! Tables of contents on disk: their format, how they are made and read.
+
+mod build;
+mod format;
+mod read;
+
+use std::io::BufWriter;
+
+pub(super) use build::TableBuilder;
+pub(super) use format::{Broken, Facts, Frame};
+pub(super) use read::Table;
+
+use super::LayerError;
+use crate::store::{Store, StoreError};
+
+/// Puts a table into the store. It is not synced to disk: it is checked
+/// whenever it is read, and made again from the blob where it does not hold.
+pub(super) fn save(
+    store: &Store,
+    table: TableBuilder,
+    facts: Facts,
+    frames: &[Frame],
+) -> Result<(), LayerError> {
+    let path = store.table_path(&facts.blob);
+    let mut temp = store.temp_file()?;
+    table.write(BufWriter::new(temp.as_file_mut()), facts, frames)?;
+    temp.persist(&path).map_err(|error| StoreError::Io {
+        action: "writing",
+        path,
+        source: error.error,
+    })?;
+    Ok(())
+}
