@@ -8,6 +8,7 @@
 mod args;
 mod commands;
 mod diagnostic;
+mod engine;
 mod error;
 mod exit;
 mod files;

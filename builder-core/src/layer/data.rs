@@ -1,172 +1,124 @@
-//! A layer's uncompressed bytes, as far as anybody reads them.
+//! The bytes of a layer's tar at an offset, filled and checked as they are used.
 //!
-//! In: an offset in the tar. Out: bytes that were checked. A frame that is used
-//! for the first time in this process is read from the sparse data file and
-//! hashed; if it is not what the table says (a hole, a crash, damage), it is
-//! inflated from the blob, checked and written there. A blob that cannot be
-//! read by frames is streamed once and fills the whole file. A plain tar is its
-//! own data.
+//! In: a table, the blob, the sparse data file (`phoenix/data`). Out: bytes.
+//! Guards: a frame is believed only after its BLAKE3 matched in this process;
+//! where it does not (a hole, a crash, a fault of the disk) it is inflated from
+//! the blob, checked, used and written back. Other processes may do the same at
+//! the same time: they write the same bytes. A tar that is not compressed needs
+//! no data file: the blob is the data.
+//!
+//! Limitation: what changes on disk after its check, while the process runs, is
+//! not noticed.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::compress::{self, FRAME_LEN};
-use super::table::{Frame, Table};
-use super::{Compression, LayerDesc, LayerError};
-use crate::store::Store;
+use super::compress::{FRAME_LEN, MAX_PACKED, unpack};
+use super::table::{Broken, Table};
+use super::{Compression, LayerError};
+use crate::store::{Store, StoreError};
 
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Data {
-    store: Store,
-    desc: LayerDesc,
-    state: Mutex<State>,
+/// Why bytes could not be had.
+pub(super) enum Fault {
+    /// What is stored does not fit together: table, data or blob is damaged.
+    Broken,
+    /// The store failed.
+    Store(LayerError),
 }
 
-#[derive(Debug, Default)]
-struct State {
-    file: Option<File>,
+impl From<Broken> for Fault {
+    fn from(Broken: Broken) -> Self {
+        Self::Broken
+    }
+}
+
+/// The data of one layer.
+#[derive(Debug)]
+pub(super) struct Data {
+    /// One bit a frame: whether it was checked by this process.
+    checked: Box<[AtomicU64]>,
+    /// The data file; for an uncompressed blob the blob.
+    file: File,
+    /// The blob, where single frames can be read from it.
     blob: Option<File>,
-    checked: Vec<u64>,
-    streamed: bool,
+    compression: Compression,
+    tar_size: u64,
 }
 
 impl Data {
-    pub(super) fn new(store: &Store, desc: &LayerDesc) -> Self {
-        Self { store: store.clone(), desc: desc.clone(), state: Mutex::default() }
+    pub(super) fn open(store: &Store, table: &Table) -> Result<Self, LayerError> {
+        let facts = &table.header().facts;
+        let blob = store.blob_file(&facts.blob)?;
+        let plain = facts.compression == Compression::None;
+        let (file, blob) = if plain {
+            (blob, None)
+        } else {
+            (open_data(store, &facts.diff_id)?, facts.seekable.then_some(blob))
+        };
+        let words = frame_count(facts.tar_size).div_ceil(64);
+        let checked = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let (compression, tar_size) = (facts.compression, facts.tar_size);
+        Ok(Self { checked, file, blob, compression, tar_size })
     }
 
-    /// Short only at the end of the tar.
-    pub(super) fn read_at(
-        &self,
-        table: &Table,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> Result<usize, LayerError> {
-        let size = table.header().facts.tar_size;
-        let end = size.min(offset.saturating_add(buf.len() as u64));
-        if offset >= end {
+    /// Reads within one frame; short only at its end or that of the tar.
+    pub(super) fn read(&self, table: &Table, offset: u64, buf: &mut [u8]) -> Result<usize, Fault> {
+        let Some(left) = self.tar_size.checked_sub(offset).filter(|left| *left > 0) else {
             return Ok(0);
+        };
+        let (index, within) = (offset / FRAME_LEN as u64, (offset % FRAME_LEN as u64) as usize);
+        let len = buf.len().min(FRAME_LEN - within).min(usize::try_from(left).unwrap_or(FRAME_LEN));
+        let buf = &mut buf[..len];
+        if self.is_checked(index) {
+            self.file.read_exact_at(buf, offset).map_err(|_| Fault::Broken)?;
+        } else {
+            let frame = self.frame(table, index)?;
+            buf.copy_from_slice(&frame[within..within + len]);
         }
-        let len = usize::try_from(end - offset).expect("no longer than the buffer");
-        let frame_len = FRAME_LEN as u64;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for index in offset / frame_len..=(end - 1) / frame_len {
-            self.ensure(&mut state, table, index)?;
-        }
-        let file = state.file.as_ref().expect("a checked frame is in the file");
-        let read = file.read_exact_at(&mut buf[..len], offset);
-        read.map_err(LayerError::io("reading a layer's data"))?;
         Ok(len)
     }
 
-    fn damaged(&self) -> LayerError {
-        LayerError::Damaged { what: "data", layer: self.desc.blob.short() }
+    fn is_checked(&self, index: u64) -> bool {
+        // Acquire pairs with the release in `frame`: the bytes were written before.
+        self.checked[(index / 64) as usize].load(Ordering::Acquire) >> (index % 64) & 1 != 0
     }
 
-    fn ensure(&self, state: &mut State, table: &Table, index: u64) -> Result<(), LayerError> {
-        let (word, bit) = (usize::try_from(index / 64).unwrap_or(usize::MAX), 1 << (index % 64));
-        if state.checked.get(word).is_some_and(|bits| bits & bit != 0) {
-            return Ok(());
-        }
-        let frame = table.frame(index).map_err(|_| self.damaged())?;
-        let start = index * FRAME_LEN as u64;
-        let len = (table.header().facts.tar_size - start).min(FRAME_LEN as u64);
-        let mut bytes = vec![0; usize::try_from(len).expect("a frame is small")];
-        self.open(state)?;
-        let file = state.file.as_ref().expect("opened above");
-        let there = file.read_exact_at(&mut bytes, start).is_ok() && is(&frame, &bytes);
-        if !there {
-            self.fill(state, table, &frame, start, bytes)?;
-        }
-        if state.checked.len() <= word {
-            state.checked.resize(word + 1, 0);
-        }
-        state.checked[word] |= bit;
-        Ok(())
-    }
-
-    fn open(&self, state: &mut State) -> Result<(), LayerError> {
-        if state.file.is_some() {
-            return Ok(());
-        }
-        state.file = Some(if self.desc.compression == Compression::None {
-            self.store.blob_file(&self.desc.blob)?
-        } else {
-            let path = self.store.data_path(&self.desc.diff_id);
-            let file =
-                File::options().create(true).truncate(false).read(true).write(true).open(path);
-            file.map_err(LayerError::io("opening a layer's data"))?
-        });
-        Ok(())
-    }
-
-    fn fill(
-        &self,
-        state: &mut State,
-        table: &Table,
-        frame: &Frame,
-        start: u64,
-        mut bytes: Vec<u8>,
-    ) -> Result<(), LayerError> {
-        let header = &table.header().facts;
-        if self.desc.compression == Compression::None {
-            return Err(self.damaged());
-        }
-        if !header.seekable {
-            return self.stream(state, table, frame, start, &mut bytes);
-        }
-        if state.blob.is_none() {
-            state.blob = Some(self.store.blob_file(&self.desc.blob)?);
-        }
-        let blob = state.blob.as_ref().expect("opened above");
-        let bound = usize::try_from(frame.len).ok().filter(|len| *len <= FRAME_LEN * 2);
-        let mut compressed = vec![0; bound.ok_or_else(|| self.damaged())?];
-        let read = blob.read_exact_at(&mut compressed, frame.offset);
-        read.map_err(LayerError::io("reading a layer's blob"))?;
-        let inflated = compress::inflate(&compressed, header.compression, bytes.len())?;
-        if !is(frame, &inflated) {
-            return Err(self.damaged());
-        }
-        let file = state.file.as_ref().expect("opened before");
-        file.write_all_at(&inflated, start).map_err(LayerError::io("writing a layer's data"))
-    }
-
-    /// Fills all of the file in one pass over the blob, which is verified.
-    fn stream(
-        &self,
-        state: &mut State,
-        table: &Table,
-        frame: &Frame,
-        start: u64,
-        bytes: &mut [u8],
-    ) -> Result<(), LayerError> {
-        if state.streamed {
-            return Err(self.damaged());
-        }
-        let blob = self.store.blob_reader(&self.desc.blob)?;
-        let mut tar = compress::decoder(blob, self.desc.compression)?;
-        let file = state.file.as_ref().expect("opened before");
-        let mut buffer = vec![0; FRAME_LEN];
-        let mut at = 0;
-        while at < table.header().facts.tar_size {
-            let read = tar.read(&mut buffer).map_err(|source| LayerError::Decompress { source })?;
-            if read == 0 {
-                return Err(LayerError::Truncated { at });
+    /// A frame's bytes, checked.
+    fn frame(&self, table: &Table, index: u64) -> Result<Vec<u8>, Fault> {
+        let record = table.frame(index)?;
+        let at = index * FRAME_LEN as u64;
+        let len = (self.tar_size - at).min(FRAME_LEN as u64) as usize;
+        let mut bytes = vec![0; len];
+        let good = |bytes: &[u8]| blake3::hash(bytes).as_bytes() == &record.hash;
+        let stands = self.file.read_exact_at(&mut bytes, at).is_ok() && good(&bytes);
+        if !stands {
+            let blob = self.blob.as_ref().ok_or(Fault::Broken)?;
+            if record.len > MAX_PACKED {
+                return Err(Fault::Broken);
             }
-            let written = file.write_all_at(&buffer[..read], at);
-            written.map_err(LayerError::io("writing a layer's data"))?;
-            at += read as u64;
+            let mut packed = vec![0; record.len as usize];
+            blob.read_exact_at(&mut packed, record.offset).map_err(|_| Fault::Broken)?;
+            bytes = unpack(self.compression, &packed, len).map_err(|_| Fault::Broken)?;
+            if bytes.len() != len || !good(&bytes) {
+                return Err(Fault::Broken);
+            }
+            // Where it cannot be written (a full disk), it is inflated again next time.
+            if self.file.write_all_at(&bytes, at).is_err() {
+                return Ok(bytes);
+            }
         }
-        state.streamed = true;
-        let again = file.read_exact_at(bytes, start);
-        again.map_err(LayerError::io("reading a layer's data"))?;
-        if is(frame, bytes) { Ok(()) } else { Err(self.damaged()) }
+        self.checked[(index / 64) as usize].fetch_or(1 << (index % 64), Ordering::Release);
+        Ok(bytes)
     }
 }
 
-fn is(frame: &Frame, bytes: &[u8]) -> bool {
-    *blake3::hash(bytes).as_bytes() == frame.hash
+pub(super) fn frame_count(tar_size: u64) -> u64 {
+    tar_size.div_ceil(FRAME_LEN as u64)
+}
+
+fn open_data(store: &Store, diff_id: &crate::digest::DiffId) -> Result<File, LayerError> {
+    let path = store.data_path(diff_id);
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    Ok(opened.map_err(|source| StoreError::Io { action: "opening", path, source })?)
 }

@@ -1,190 +1,179 @@
-//! Tar headers, exactly: ustar where it fits, PAX where it does not.
+//! Writes tar headers: ustar where it can say all, PAX records where not.
 //!
-//! In: an entry of a layer. Out: the blocks before its content. The same entry
-//! is always the same bytes: no names of owners, no access times, no clock.
+//! In: what a member is. Out: its header blocks. The same member always gives
+//! the same bytes ([pax interchange format][pax]; extended attributes as
+//! `SCHILY.xattr.*`). Names that are not UTF-8 are written as they are: readers
+//! take them as bytes.
+//!
+//! [pax]: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
 
 use tar::{EntryType, Header};
 
-use super::{Change, Entry, Kind, LayerError, LayerPath, Meta, Mtime};
+use super::{Meta, Mtime};
 
-const MAX_OCTAL_7: u64 = 0o777_7777;
-const MAX_OCTAL_11: u64 = 0o777_7777_7777;
+pub(super) const BLOCK: usize = 512;
+const MAX_SIZE: u64 = 0o777_7777_7777;
+const MAX_ID: u32 = 0o777_7777;
 
-/// The header blocks of an entry.
-pub(super) fn blocks(entry: &Entry) -> Result<Vec<u8>, LayerError> {
-    let plain = Meta::root_owned(0);
-    let path = &entry.path;
-    match &entry.change {
-        Change::Whiteout => {
-            let (parent, name) = path.split().unwrap_or_default();
-            let name = [b".wh.", name].concat();
-            build(&below(&parent, &name), EntryType::Regular, &plain, 0, b"", (0, 0))
+/// What a header is made from.
+pub(super) struct Member<'a> {
+    /// As it stands in the tar: a directory's ends with a slash.
+    pub(super) name: &'a [u8],
+    pub(super) kind: EntryType,
+    pub(super) size: u64,
+    pub(super) meta: &'a Meta,
+    /// Target of a hard or symbolic link; else empty.
+    pub(super) link: &'a [u8],
+    pub(super) device: (u32, u32),
+    /// Whether the extended attributes are written (not again for a hard link).
+    pub(super) xattrs: bool,
+}
+
+impl Member<'_> {
+    /// Appends the header blocks, PAX before ustar.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        let mut pax = Vec::new();
+        let mut header = Header::new_ustar();
+        if !put_name(&mut header, self.name) {
+            record(&mut pax, b"path", self.name);
+            put_field(&mut header.as_old_mut().name, self.name);
         }
-        Change::Opaque => {
-            let name = below(path, b".wh..wh..opq");
-            build(&name, EntryType::Regular, &plain, 0, b"", (0, 0))
+        if !put_field(&mut header.as_old_mut().linkname, self.link) {
+            record(&mut pax, b"linkpath", self.link);
         }
-        Change::Hardlink { target } => {
-            build(path.as_bytes(), EntryType::Link, &plain, 0, target.as_bytes(), (0, 0))
+        let Meta { mode, uid, gid, mtime, xattrs } = self.meta;
+        let or_pax = |pax: &mut Vec<u8>, key: &[u8], value: u64, max: u64| {
+            if value <= max {
+                return value;
+            }
+            record(pax, key, value.to_string().as_bytes());
+            0
+        };
+        header.set_mode(*mode);
+        header.set_size(or_pax(&mut pax, b"size", self.size, MAX_SIZE));
+        header.set_uid(or_pax(&mut pax, b"uid", u64::from(*uid), u64::from(MAX_ID)));
+        header.set_gid(or_pax(&mut pax, b"gid", u64::from(*gid), u64::from(MAX_ID)));
+        let whole = u64::try_from(mtime.secs).ok().filter(|secs| *secs <= MAX_SIZE);
+        if whole.is_none() || mtime.nanos != 0 {
+            record(&mut pax, b"mtime", decimal(*mtime).as_bytes());
         }
-        Change::Present { meta, kind } => present(path, meta, kind),
+        header.set_mtime(whole.unwrap_or(0));
+        if matches!(self.kind, EntryType::Char | EntryType::Block) {
+            let ustar = header.as_ustar_mut().expect("it was made as ustar");
+            ustar.set_device_major(self.device.0);
+            ustar.set_device_minor(self.device.1);
+        }
+        if self.xattrs {
+            for (name, value) in xattrs {
+                record(&mut pax, &[b"SCHILY.xattr.", &name[..]].concat(), value);
+            }
+        }
+        header.set_entry_type(self.kind);
+        header.set_cksum();
+        if !pax.is_empty() {
+            put_pax(out, self.name, &pax);
+        }
+        out.extend_from_slice(header.as_bytes());
     }
 }
 
-fn below(parent: &LayerPath, name: &[u8]) -> Vec<u8> {
-    let slash: &[u8] = if parent.is_root() { b"" } else { b"/" };
-    [parent.as_bytes(), slash, name].concat()
+/// The zeros that follow `size` bytes of content.
+pub(super) fn padding(size: u64) -> usize {
+    (size.next_multiple_of(BLOCK as u64) - size) as usize
 }
 
-fn present(path: &LayerPath, meta: &Meta, kind: &Kind) -> Result<Vec<u8>, LayerError> {
-    let name = path.as_bytes();
-    let device = |major: &u32, minor: &u32| (*major, *minor);
-    match kind {
-        Kind::File { size, .. } => build(name, EntryType::Regular, meta, *size, b"", (0, 0)),
-        Kind::Directory => {
-            let name = if path.is_root() { b"./".to_vec() } else { [name, b"/"].concat() };
-            build(&name, EntryType::Directory, meta, 0, b"", (0, 0))
-        }
-        Kind::Symlink { target } => build(name, EntryType::Symlink, meta, 0, target, (0, 0)),
-        Kind::CharDevice { major: 0, minor: 0 } => {
-            let reason = "a character device 0:0 would act as a whiteout";
-            Err(LayerError::Unsupported { path: path.display(), reason })
-        }
-        Kind::CharDevice { major, minor } => {
-            build(name, EntryType::Char, meta, 0, b"", device(major, minor))
-        }
-        Kind::BlockDevice { major, minor } => {
-            build(name, EntryType::Block, meta, 0, b"", device(major, minor))
-        }
-        Kind::Fifo => build(name, EntryType::Fifo, meta, 0, b"", (0, 0)),
-        Kind::Socket => {
-            let reason = "a tar cannot hold a socket";
-            Err(LayerError::Unsupported { path: path.display(), reason })
-        }
-    }
-}
-
-fn build(
-    name: &[u8],
-    kind: EntryType,
-    meta: &Meta,
-    size: u64,
-    link: &[u8],
-    device: (u32, u32),
-) -> Result<Vec<u8>, LayerError> {
-    let mut pax = Vec::new();
+fn put_pax(out: &mut Vec<u8>, name: &[u8], pax: &[u8]) {
     let mut header = Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(meta.mode & 0o7777);
-    set_name(&mut header, name, &mut pax);
-    set_link(&mut header, link, &mut pax);
-    for (key, value, limit) in [
-        ("uid", u64::from(meta.uid), MAX_OCTAL_7),
-        ("gid", u64::from(meta.gid), MAX_OCTAL_7),
-        ("size", size, MAX_OCTAL_11),
-    ] {
-        let fits = value <= limit;
-        if !fits {
-            record(&mut pax, key.as_bytes(), value.to_string().as_bytes());
-        }
-        let value = if fits { value } else { 0 };
-        match key {
-            "uid" => header.set_uid(value),
-            "gid" => header.set_gid(value),
-            _ => header.set_size(value),
-        }
-    }
-    set_mtime(&mut header, meta.mtime, &mut pax);
-    if matches!(kind, EntryType::Char | EntryType::Block) {
-        let set =
-            header.set_device_major(device.0).and_then(|()| header.set_device_minor(device.1));
-        set.map_err(LayerError::io("writing a device's header"))?;
-    }
-    for (key, value) in &meta.xattrs {
-        record(&mut pax, &[b"SCHILY.xattr.", &key[..]].concat(), value);
-    }
-    header.set_cksum();
-    let mut out = Vec::with_capacity(1536);
-    if !pax.is_empty() {
-        out.extend_from_slice(pax_header(name, pax.len() as u64).as_bytes());
-        out.extend_from_slice(&pax);
-        out.resize(out.len().next_multiple_of(512), 0);
-    }
-    out.extend_from_slice(header.as_bytes());
-    Ok(out)
-}
-
-fn pax_header(name: &[u8], size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    header.set_entry_type(EntryType::XHeader);
+    let base = name.strip_suffix(b"/").unwrap_or(name).rsplit(|b| *b == b'/').next();
+    let name = [b"PaxHeaders.0/", base.unwrap_or_default()].concat();
+    put_field(&mut header.as_old_mut().name, &name);
     header.set_mode(0o644);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    header.set_size(size);
-    let last = name.strip_suffix(b"/").unwrap_or(name).rsplit(|b| *b == b'/').next();
-    let short = [b"PaxHeaders.0/", last.unwrap_or_default()].concat();
-    let len = short.len().min(99);
-    if let Some(ustar) = header.as_ustar_mut() {
-        ustar.name[..len].copy_from_slice(&short[..len]);
-    }
+    header.set_size(pax.len() as u64);
+    header.set_entry_type(EntryType::XHeader);
     header.set_cksum();
-    header
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(pax);
+    out.resize(out.len() + padding(pax.len() as u64), 0);
 }
 
-/// One record of a PAX header (POSIX pax, "Extended Header"): its length
-/// counts its own digits.
+/// Puts `value` into a field, cut where it is too long; whether it fitted.
+fn put_field(field: &mut [u8], value: &[u8]) -> bool {
+    let len = value.len().min(field.len());
+    field[..len].copy_from_slice(&value[..len]);
+    len == value.len()
+}
+
+/// Puts a name into the name field, or into it and the prefix, if it fits.
+fn put_name(header: &mut Header, name: &[u8]) -> bool {
+    let ustar = header.as_ustar_mut().expect("it was made as ustar");
+    if name.len() <= ustar.name.len() {
+        return put_field(&mut ustar.name, name);
+    }
+    let slashes = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+    let fits = |at: &usize| {
+        (1..=ustar.prefix.len()).contains(at)
+            && (1..=ustar.name.len()).contains(&(name.len() - at - 1))
+    };
+    match slashes.filter(fits).next() {
+        Some(at) => {
+            put_field(&mut ustar.prefix, &name[..at]) && put_field(&mut ustar.name, &name[at + 1..])
+        }
+        None => false,
+    }
+}
+
+/// `LENGTH KEY=VALUE\n`, the length counting its own digits.
 fn record(pax: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;
-    while len != rest + len.to_string().len() {
+    while rest + len.to_string().len() != len {
         len = rest + len.to_string().len();
     }
     pax.extend_from_slice(len.to_string().as_bytes());
-    for part in [b" ", key, b"=", value, b"\n"] {
-        pax.extend_from_slice(part);
-    }
+    pax.push(b' ');
+    pax.extend_from_slice(key);
+    pax.push(b'=');
+    pax.extend_from_slice(value);
+    pax.push(b'\n');
 }
 
-fn set_name(header: &mut Header, name: &[u8], pax: &mut Vec<u8>) {
-    let Some(ustar) = header.as_ustar_mut() else { return };
-    if name.len() <= 100 {
-        ustar.name[..name.len()].copy_from_slice(name);
-        return;
+fn decimal(mtime: Mtime) -> String {
+    let Mtime { secs, nanos } = mtime;
+    if nanos == 0 {
+        return secs.to_string();
     }
-    let split = (1..name.len()).filter(|at| name[*at] == b'/').find(|at| {
-        let rest = name.len() - at - 1;
-        *at <= 155 && (1..=100).contains(&rest)
-    });
-    if let Some(at) = split {
-        ustar.prefix[..at].copy_from_slice(&name[..at]);
-        ustar.name[..name.len() - at - 1].copy_from_slice(&name[at + 1..]);
-    } else {
-        ustar.name.copy_from_slice(&name[..100]);
-        record(pax, b"path", name);
-    }
-}
-
-fn set_link(header: &mut Header, link: &[u8], pax: &mut Vec<u8>) {
-    let Some(ustar) = header.as_ustar_mut() else { return };
-    let len = link.len().min(100);
-    ustar.linkname[..len].copy_from_slice(&link[..len]);
-    if link.len() > 100 {
-        record(pax, b"linkpath", link);
-    }
-}
-
-fn set_mtime(header: &mut Header, mtime: Mtime, pax: &mut Vec<u8>) {
-    let fits = u64::try_from(mtime.secs).ok().filter(|secs| *secs <= MAX_OCTAL_11);
-    header.set_mtime(fits.unwrap_or(0));
-    if fits.is_some() && mtime.nanos == 0 {
-        return;
-    }
-    // A decimal number counts from its sign on: -1.5 is 500 ms before -1.
-    let text = match (mtime.secs, mtime.nanos) {
-        (secs, 0) => secs.to_string(),
-        (secs, nanos) if secs >= 0 => format!("{secs}.{nanos:09}"),
-        (secs, nanos) => format!("-{}.{:09}", -(secs + 1), 1_000_000_000 - nanos),
+    // The fraction counts away from zero: -1 s and 500,000,000 ns are -0.5.
+    let (sign, whole, fraction) = match secs {
+        0.. => ("", secs.unsigned_abs(), nanos),
+        _ => ("-", (secs + 1).unsigned_abs(), 1_000_000_000 - nanos),
     };
-    record(pax, b"mtime", text.as_bytes());
+    format!("{sign}{whole}.{fraction:09}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_counts_its_own_length() {
+        for len in [0, 1, 80, 87, 88, 89, 90, 91, 980, 985, 986, 987, 988, 989, 990] {
+            let mut pax = vec![];
+            record(&mut pax, b"path", &vec![b'x'; len]);
+            let text = String::from_utf8(pax.clone()).expect("ASCII");
+            let stated = text.split(' ').next().and_then(|digits| digits.parse().ok());
+            assert_eq!(stated, Some(pax.len()), "{len}");
+        }
+    }
+
+    #[test]
+    fn times_before_1970_count_away_from_zero() {
+        let text = |secs, nanos| decimal(Mtime { secs, nanos });
+        assert_eq!(text(-1, 500_000_000), "-0.5");
+        assert_eq!(text(-2, 1), "-1.999999999");
+        assert_eq!(text(-2, 0), "-2");
+        assert_eq!(text(7, 120_000_000), "7.12");
+    }
 }

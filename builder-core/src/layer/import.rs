@@ -1,231 +1,435 @@
-//! Foreign layer blobs: taken as they are, in one pass.
+//! Takes foreign layers in, and makes tables again from blobs.
 //!
-//! The blob keeps its bytes and its digest. The same pass decompresses it,
-//! reads its tar into a table, hashes it, and keeps the tar as the layer's
-//! data. Guards: nothing is named before the blob's digest was verified.
+//! In: a blob as a stream, plain or compressed. Out: the blob as it was, its
+//! table, its data file: all from one pass. The caller's thread reads, digests
+//! and inflates; a second one hashes, parses and writes the data, unless the tar
+//! is of one frame. Guards: nothing is in the store before the whole blob was
+//! read, parsed and found to have the expected digest.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
-use super::compress::{self, FRAME_LEN};
-use super::table::{Facts, Frame, TableBuilder};
-use super::writer::save_table;
-use super::{Change, Compression, Entry, Extent, Kind, LayerDesc, LayerError, read_tar};
+use super::compress::FRAME_LEN;
+use super::inflate::{Inflater, Members, Tee};
+use super::pipeline::{Pipeline, Written, cores};
+use super::table::{Facts, Frame, TableBuilder, save};
+use super::untar::{self, Found};
+use super::{Change, Compression, Entry, Kind, Layer, LayerDesc, LayerError};
 use crate::digest::{BlobDigest, ContentDigest, DiffId};
-use crate::store::{BlobWriter, Store};
+use crate::store::{Store, StoreError};
 
-/// Most bytes that a layer may expand to.
-const MAX_TAR: u64 = 1 << 40;
-/// Below this a layer is no bomb, whatever its ratio.
-const HARMLESS: u64 = 1 << 30;
-/// Highest ratio of a layer that is larger (deflate reaches 1,032).
-const MAX_RATIO: u64 = 2000;
+/// How far a layer may expand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// A tar of up to this size is never a bomb.
+    pub(super) free: u64,
+    /// A larger one may be so many times its blob. (Gzip cannot do more than
+    /// 1,032, a Debian root file system is at 3.)
+    pub(super) ratio: u64,
+    pub(super) tar: untar::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { free: 4 << 30, ratio: 250, tar: untar::Limits::default() }
+    }
+}
 
 /// Takes a foreign layer blob into the store as it is (the blob keeps its
 /// digest), verifying `expected`, and makes its table and data in the same pass.
 ///
 /// # Errors
-/// [`LayerError`]; then at most a blob that nothing names is left.
+/// If the blob is not what is expected, is no tar, or expands like a bomb;
+/// nothing is left in the store then.
 pub fn import(
     store: &Store,
-    blob: &mut (dyn Read + Send),
+    blob: &mut dyn Read,
     compression: Compression,
     expected: Option<&BlobDigest>,
 ) -> Result<LayerDesc, LayerError> {
-    let copied = Arc::new(Mutex::new(Copied { writer: store.blob_writer()?, size: 0 }));
-    let tee = Tee { blob, copied: Arc::clone(&copied) };
-    let found = index(store, Box::new(tee), compression, &copied)?;
-    let copied = Arc::into_inner(copied).expect("the reader is gone");
-    let copied = copied.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (digest, blob_size) = copied.writer.commit()?;
-    if let Some(expected) = expected.filter(|expected| **expected != digest) {
-        let (expected, actual) = (expected.to_string(), digest.to_string());
-        return Err(LayerError::Digest { what: "blob digest", expected, actual });
+    import_within(store, blob, compression, expected, Limits::default())
+}
+
+pub(super) fn import_within(
+    store: &Store,
+    blob: &mut dyn Read,
+    compression: Compression,
+    expected: Option<&BlobDigest>,
+    limits: Limits,
+) -> Result<LayerDesc, LayerError> {
+    let mut writer = store.blob_writer()?;
+    let passed = pass(store, blob, &mut |bytes| writer.write_all(bytes), compression, limits);
+    let check = |actual: BlobDigest| match expected {
+        Some(expected) if *expected != actual => Err(LayerError::Digest {
+            what: "blob digest",
+            expected: expected.to_string(),
+            actual: actual.to_string(),
+        }),
+        _ => Ok(()),
+    };
+    if expected.is_some() && !matches!(passed, Ok(_) | Err(LayerError::Bomb { .. })) {
+        // That the bytes are not the expected ones explains more than how they fail.
+        io::copy(blob, &mut writer).map_err(LayerError::io("reading the blob"))?;
+        check(writer.digest())?;
     }
-    found.save(store, digest, blob_size, compression)
+    let passed = passed?;
+    check(writer.digest())?;
+    let (digest, size) = writer.commit()?;
+    let diff_id = passed.save(store, digest, size, compression)?;
+    Ok(LayerDesc { blob: digest, diff_id, size, compression })
 }
 
-/// Makes table and data of a blob that is in the store again.
-pub(super) fn reindex(store: &Store, desc: &LayerDesc) -> Result<(), LayerError> {
-    let mut blob = store.blob_reader(&desc.blob)?;
-    let made = import(store, &mut blob, desc.compression, Some(&desc.blob))?;
-    if made.diff_id == desc.diff_id {
-        return Ok(());
+/// Makes the table and data of a blob of the store again.
+pub(super) fn index(
+    store: &Store,
+    blob: &BlobDigest,
+    compression: Compression,
+) -> Result<LayerDesc, LayerError> {
+    let mut input = store.blob_file(blob)?;
+    let (mut hasher, mut size) = (Sha256::new(), 0);
+    let mut seen = |bytes: &[u8]| {
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+        Ok(())
+    };
+    let passed = pass(store, &mut input, &mut seen, compression, Limits::default());
+    if passed.is_err() {
+        let mut rest = BufReader::new(input);
+        let copied = io::copy(&mut rest, &mut Seen(&mut seen));
+        copied.map_err(LayerError::io("reading the blob"))?;
     }
-    let (expected, actual) = (desc.diff_id.to_string(), made.diff_id.to_string());
-    Err(LayerError::Digest { what: "diffID", expected, actual })
-}
-
-struct Copied {
-    writer: BlobWriter,
-    size: u64,
-}
-
-/// Passes a blob on and keeps a copy.
-struct Tee<'a> {
-    blob: &'a mut (dyn Read + Send),
-    copied: Arc<Mutex<Copied>>,
-}
-
-impl Read for Tee<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.blob.read(buf)?;
-        let mut copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
-        copied.writer.write_all(&buf[..read])?;
-        copied.size += read as u64;
-        Ok(read)
+    if BlobDigest::from_bytes(hasher.finalize().into()) != *blob {
+        return Err(LayerError::Damaged { what: "blob", layer: blob.short() });
     }
+    let diff_id = passed?.save(store, *blob, size, compression)?;
+    Ok(LayerDesc { blob: *blob, diff_id, size, compression })
 }
 
-/// The uncompressed tar on its way to the parser.
-struct Tar<'a> {
-    tar: Box<dyn Read + Send + 'a>,
-    data: Option<File>,
-    hasher: Sha256,
-    frame: Vec<u8>,
-    frames: Vec<Frame>,
-    size: u64,
-    copied: &'a Mutex<Copied>,
-    bomb: Option<(u64, u64)>,
-}
+struct Seen<'a>(&'a mut dyn FnMut(&[u8]) -> io::Result<()>);
 
-impl Tar<'_> {
-    fn close_frame(&mut self) {
-        let hash = *blake3::hash(&self.frame).as_bytes();
-        self.frames.push(Frame { offset: 0, len: 0, hash });
-        self.frame.clear();
+impl Write for Seen<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.0)(bytes)?;
+        Ok(bytes.len())
     }
 
-    fn limit(&mut self) -> io::Result<()> {
-        let compressed = self.copied.lock().unwrap_or_else(PoisonError::into_inner).size;
-        let limit = MAX_TAR.min(compressed.saturating_mul(MAX_RATIO).max(HARMLESS));
-        if self.size > limit {
-            self.bomb = Some((limit, compressed));
-            return Err(io::Error::other("decompression bomb"));
-        }
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl Read for Tar<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.tar.read(buf)?;
-        let mut bytes = &buf[..read];
-        self.hasher.update(bytes);
-        self.size += read as u64;
-        if let Some(data) = &mut self.data {
-            data.write_all(bytes)?;
-        }
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(FRAME_LEN - self.frame.len()));
-            self.frame.extend_from_slice(now);
-            bytes = later;
-            if self.frame.len() == FRAME_LEN {
-                self.close_frame();
-            }
-        }
-        self.limit()?;
-        Ok(read)
-    }
-}
-
 /// What one pass over a blob found.
-struct Found {
+struct Passed {
+    tar: TarFacts,
     table: TableBuilder,
-    diff_id: DiffId,
-    tar_size: u64,
-    frames: Vec<Frame>,
-    data: Option<tempfile::NamedTempFile>,
+    members: Members,
 }
 
-impl Found {
+impl Passed {
     fn save(
         self,
         store: &Store,
         blob: BlobDigest,
         blob_size: u64,
         compression: Compression,
-    ) -> Result<LayerDesc, LayerError> {
-        let facts = Facts {
-            blob,
-            diff_id: self.diff_id,
-            blob_size,
-            tar_size: self.tar_size,
-            compression,
-            seekable: false,
+    ) -> Result<DiffId, LayerError> {
+        let Self { tar: TarFacts { diff_id, tar_size, hashes, data }, table, members } = self;
+        let plain = compression == Compression::None;
+        // A last member without content leaves the counts unequal.
+        let seekable = plain || (members.even && members.places.len() == hashes.len());
+        let place = |at: usize| match (plain, seekable) {
+            (true, _) => {
+                let offset = (at * FRAME_LEN) as u64;
+                (offset, (tar_size - offset).min(FRAME_LEN as u64))
+            }
+            (_, true) => members.places[at],
+            (_, false) => (0, 0),
         };
-        if let Some(data) = self.data {
-            store.persist(data, &store.data_path(&self.diff_id))?;
+        let frames = hashes.iter().enumerate().map(|(at, hash)| {
+            let (offset, len) = place(at);
+            Frame { offset, len, hash: *hash }
+        });
+        let frames: Vec<Frame> = frames.collect();
+        if let Some(data) = data {
+            let path = store.data_path(&diff_id);
+            data.persist(&path).map_err(|error| StoreError::Io {
+                action: "writing",
+                path,
+                source: error.error,
+            })?;
         }
-        save_table(store, self.table, facts, &self.frames)
+        let facts = Facts { blob, diff_id, blob_size, tar_size, compression, seekable };
+        save(store, table, facts, &frames)?;
+        Ok(diff_id)
     }
 }
 
-fn index<'a>(
+/// Reads the whole of a blob.
+fn pass(
     store: &Store,
-    blob: Box<dyn Read + Send + 'a>,
+    input: &mut dyn Read,
+    seen: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     compression: Compression,
-    copied: &'a Mutex<Copied>,
-) -> Result<Found, LayerError> {
-    let data = if compression == Compression::None { None } else { Some(store.temp_file()?) };
-    let handle = data.as_ref().map(tempfile::NamedTempFile::reopen).transpose();
-    let mut tar = Tar {
-        tar: compress::decoder(blob, compression)?,
-        data: handle.map_err(LayerError::io("opening a layer's data"))?,
-        hasher: Sha256::new(),
-        frame: Vec::with_capacity(FRAME_LEN),
-        frames: Vec::new(),
-        size: 0,
-        copied,
-        bomb: None,
+    limits: Limits,
+) -> Result<Passed, LayerError> {
+    let data = match compression {
+        Compression::None => None,
+        _ => Some(store.temp_file()?),
     };
-    let mut table = TableBuilder::default();
-    let rest = entries(&mut tar, &mut table);
-    if let Some((limit, compressed)) = tar.bomb {
-        return Err(LayerError::Bomb { limit, compressed });
-    }
-    rest?;
-    if !tar.frame.is_empty() {
-        tar.close_frame();
-    }
-    let diff_id = DiffId::from_bytes(tar.hasher.finalize().into());
-    Ok(Found { table, diff_id, tar_size: tar.size, frames: tar.frames, data })
+    let mut chunks = Chunks {
+        inflater: Inflater::new(Tee::new(input, seen), compression),
+        total: 0,
+        compression,
+        limits,
+    };
+    let first = chunks.next()?;
+    let parsed = match first {
+        Some(chunk) if chunk.len() == FRAME_LEN => thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(4);
+            let parser = scope.spawn(move || parse(receiver.into_iter(), data, limits.tar));
+            let sent = send_all(chunk, &mut chunks, &sender);
+            drop(sender);
+            let parsed = parser.join().expect("the parser does not panic");
+            sent.and(parsed)
+        }),
+        chunk => parse(chunk.into_iter(), data, limits.tar),
+    };
+    let (tar, table) = parsed?;
+    Ok(Passed { tar, table, members: chunks.inflater.into_members() })
 }
 
-/// Reads all of a tar into a table, and to its very end: what follows the end
-/// mark belongs to the layer's digest.
-pub(super) fn entries(tar: &mut dyn Read, table: &mut TableBuilder) -> Result<(), LayerError> {
-    read_tar::read(tar, false, &mut |entry, at, content| {
-        let (entry, extents) = with_digest(entry, at, content)?;
-        table.add(entry, extents);
-        Ok(())
-    })?;
-    let drained = io::copy(tar, &mut io::sink());
-    drained.map_err(|source| LayerError::Decompress { source })?;
+fn send_all(
+    first: Vec<u8>,
+    chunks: &mut Chunks<'_>,
+    sender: &SyncSender<Vec<u8>>,
+) -> Result<(), LayerError> {
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        // The parser stops listening where the tar is malformed.
+        if sender.send(chunk).is_err() {
+            break;
+        }
+        next = chunks.next()?;
+    }
     Ok(())
 }
 
-fn with_digest(
-    mut entry: Entry,
-    at: u64,
-    content: &mut dyn Read,
-) -> Result<(Entry, Vec<Extent>), LayerError> {
-    let path = entry.path.display();
-    let Change::Present { kind: Kind::File { size, content: digest }, .. } = &mut entry.change
-    else {
-        return Ok((entry, Vec::new()));
-    };
-    let mut hasher = blake3::Hasher::new();
-    let read = io::copy(content, &mut hasher);
-    let read = read.map_err(|source| LayerError::Content { path: path.clone(), source })?;
-    if read != *size {
-        return Err(LayerError::ContentLength { path, expected: *size, actual: read });
+/// The tar in pieces of [`FRAME_LEN`].
+struct Chunks<'a> {
+    inflater: Inflater<'a>,
+    total: u64,
+    compression: Compression,
+    limits: Limits,
+}
+
+impl Chunks<'_> {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, LayerError> {
+        let mut chunk = vec![0; FRAME_LEN];
+        let mut filled = 0;
+        while filled < FRAME_LEN {
+            let read = self.inflater.read(&mut chunk[filled..]);
+            match read.map_err(|source| self.failed(source))? {
+                0 => break,
+                len => filled += len,
+            }
+        }
+        chunk.truncate(filled);
+        self.total += filled as u64;
+        let compressed = self.inflater.consumed();
+        let limit = self.limits.free.max(compressed.saturating_mul(self.limits.ratio));
+        if self.total > limit {
+            return Err(LayerError::Bomb { limit, compressed });
+        }
+        Ok((filled > 0).then_some(chunk))
     }
-    *digest = ContentDigest::from_bytes(*hasher.finalize().as_bytes());
-    let extent = Extent { at: 0, offset: at, len: *size };
-    let extents = if *size == 0 { Vec::new() } else { vec![extent] };
-    Ok((entry, extents))
+
+    fn failed(&self, source: io::Error) -> LayerError {
+        match self.compression {
+            Compression::None => LayerError::Io { action: "reading the blob", source },
+            _ => LayerError::Decompress { source },
+        }
+    }
+}
+
+struct TarFacts {
+    diff_id: DiffId,
+    tar_size: u64,
+    hashes: Vec<[u8; 32]>,
+    data: Option<NamedTempFile>,
+}
+
+/// Hashes, keeps and parses the tar.
+fn parse(
+    chunks: impl Iterator<Item = Vec<u8>>,
+    data: Option<NamedTempFile>,
+    limits: untar::Limits,
+) -> Result<(TarFacts, TableBuilder), LayerError> {
+    let mut tar = Tar {
+        chunks,
+        chunk: vec![],
+        at: 0,
+        size: 0,
+        diff_id: Sha256::new(),
+        hashes: vec![],
+        data: data.as_ref().map(NamedTempFile::as_file),
+    };
+    let mut table = TableBuilder::default();
+    let mut buf = vec![0; 256 * 1024];
+    untar::walk(&mut tar, limits, &mut |found, content| {
+        let Found { mut entry, extents } = found;
+        if let Change::Present { kind: Kind::File { content: digest, .. }, .. } = &mut entry.change
+        {
+            *digest = digest_of(content, &mut buf).map_err(LayerError::io("reading the tar"))?;
+        }
+        table.add(entry, extents);
+        Ok(())
+    })?;
+    // What follows the end mark belongs to the diffID all the same.
+    while tar.next_chunk().map_err(LayerError::io("writing the data"))? {}
+    let diff_id = DiffId::from_bytes(tar.diff_id.finalize().into());
+    let (tar_size, hashes) = (tar.size, tar.hashes);
+    if let Some(file) = tar.data {
+        file.set_len(tar_size).map_err(LayerError::io("writing the data"))?;
+    }
+    Ok((TarFacts { diff_id, tar_size, hashes, data }, table))
+}
+
+fn digest_of(content: &mut dyn Read, buf: &mut [u8]) -> io::Result<ContentDigest> {
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        match content.read(buf)? {
+            0 => return Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes())),
+            len => hasher.update(&buf[..len]),
+        };
+    }
+}
+
+struct Tar<'a, I> {
+    chunks: I,
+    chunk: Vec<u8>,
+    at: usize,
+    size: u64,
+    diff_id: Sha256,
+    hashes: Vec<[u8; 32]>,
+    data: Option<&'a File>,
+}
+
+impl<I: Iterator<Item = Vec<u8>>> Tar<'_, I> {
+    fn next_chunk(&mut self) -> io::Result<bool> {
+        let Some(chunk) = self.chunks.next() else { return Ok(false) };
+        self.diff_id.update(&chunk);
+        self.hashes.push(*blake3::hash(&chunk).as_bytes());
+        if let Some(file) = self.data {
+            file.write_all_at(&chunk, self.size)?;
+        }
+        self.size += chunk.len() as u64;
+        (self.chunk, self.at) = (chunk, 0);
+        Ok(true)
+    }
+}
+
+impl<I: Iterator<Item = Vec<u8>>> Read for Tar<'_, I> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() && !self.next_chunk()? {
+            return Ok(0);
+        }
+        let len = buf.len().min(self.chunk.len() - self.at);
+        buf[..len].copy_from_slice(&self.chunk[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// The layer as another compression has it: the same diffID.
+///
+/// # Errors
+/// If the layer is damaged or the store cannot be written.
+pub fn recompress(
+    store: &Store,
+    desc: &LayerDesc,
+    to: Compression,
+) -> Result<LayerDesc, LayerError> {
+    if desc.compression == to {
+        return Ok(desc.clone());
+    }
+    let layer = Layer::open(store, desc)?;
+    let mut tar = layer.tar()?;
+    let mut pipeline = Pipeline::new(store, to, cores())?;
+    let reading = LayerError::io("reading the layer");
+    loop {
+        match pipeline.read_from(&mut tar, FRAME_LEN as u64, &mut |_| {})? {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return Err(reading(error)),
+        }
+    }
+    let written = pipeline.finish()?;
+    let facts = Facts {
+        blob: written.blob,
+        diff_id: written.diff_id,
+        blob_size: written.blob_size,
+        tar_size: written.tar_size,
+        compression: to,
+        seekable: true,
+    };
+    // The tar is the same, so all but header and frames is.
+    layer.copy_table(facts, &written.frames)?;
+    let Written { blob, diff_id, blob_size: size, .. } = written;
+    Ok(LayerDesc { blob, diff_id, size, compression: to })
+}
+
+/// The uncompressed tar of a layer, compared with the diffID at its end.
+pub(super) fn tar_of(store: &Store, desc: &LayerDesc) -> Result<Box<dyn Read + Send>, LayerError> {
+    let blob = BufReader::with_capacity(128 * 1024, store.blob_reader(&desc.blob)?);
+    let inner: Box<dyn Read + Send> = match desc.compression {
+        Compression::None => Box::new(blob),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
+        Compression::Zstd => Box::new(
+            zstd::stream::read::Decoder::with_buffer(blob)
+                .map_err(|source| LayerError::Decompress { source })?,
+        ),
+    };
+    Ok(Box::new(VerifiedTar { inner, hasher: Sha256::new(), expected: desc.diff_id }))
+}
+
+struct VerifiedTar {
+    inner: Box<dyn Read + Send>,
+    hasher: Sha256,
+    expected: DiffId,
+}
+
+impl Read for VerifiedTar {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buf)?;
+        self.hasher.update(&buf[..len]);
+        if len == 0 && !buf.is_empty() {
+            let actual = DiffId::from_bytes(self.hasher.clone().finalize().into());
+            if actual != self.expected {
+                let text = format!("the diffID is {actual} instead of {}", self.expected);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+        }
+        Ok(len)
+    }
+}
+
+/// Reads a foreign tar (PAX, GNU, sparse) and gives its entries to `sink`,
+/// content as a stream with holes as zeros, digests unknown (all zeros). They
+/// come in the order of the archive: a path may come twice (the last one
+/// counts), a hard link before its target. Content that `sink` leaves is passed
+/// over. Bytes after the end mark are not read.
+///
+/// # Errors
+/// If the tar is malformed or `sink` fails.
+pub fn read_tar(
+    tar: &mut dyn Read,
+    sink: &mut dyn FnMut(Entry, &mut dyn Read) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
+    untar::walk(tar, untar::Limits::default(), &mut |found, content| sink(found.entry, content))
 }

@@ -1,35 +1,30 @@
 //! Layers: a blob and its table of contents.
-//!
-//! In: entries in order, or a foreign blob. Out: a blob in the store, a table
-//! that says what is where in its tar, and bytes at any offset.
-//!
-//! Invariants: the same entries are the same bytes, on any machine and any
-//! number of cores; no byte leaves that was not checked against a digest.
-//!
-//! Limitations: sparse files of foreign layers are refused; frames of foreign
-//! blobs cannot be read on their own, so the first read of one streams it once.
 
 mod compress;
 mod data;
+mod diff;
 mod entry;
 mod error;
 mod header;
 mod import;
+mod inflate;
 mod open;
 mod path;
+mod pax;
 mod pipeline;
-mod read_tar;
+mod sparse;
 mod table;
+mod untar;
 mod writer;
 
 use std::sync::Arc;
 
+pub use diff::{Difference, diff};
 pub use entry::{CONSTANT_MTIME, Change, Entry, Kind, Meta, Mtime, Xattrs};
 pub use error::LayerError;
-pub use import::import;
-pub use open::{Layer, diff, recompress};
+pub use import::{import, read_tar, recompress};
+pub use open::Layer;
 pub use path::{LayerPath, MAX_PATH, PathError};
-pub use read_tar::read_tar;
 use serde::{Deserialize, Serialize};
 pub use writer::LayerWriter;
 
@@ -106,3 +101,6 @@ pub struct Extent {
     /// Length in bytes.
     pub len: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,31 +1,38 @@
-//! Reading a layer that is in the store.
+//! Open layers: table and data of one blob, mended where they are damaged.
 
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::fmt;
+use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use super::data::Data;
-use super::import::reindex;
-use super::pipeline::Pipeline;
-use super::table::{Broken, Table};
-use super::writer::save_table;
-use super::{
-    Change, Compression, Directory, Entry, Item, Kind, LayerDesc, LayerError, LayerPath, Meta,
-    compress,
-};
+use super::data::{Data, Fault};
+use super::import::index;
+use super::table::{Broken, Facts, Frame, Table};
+use super::{Change, Directory, Entry, Item, Kind, LayerDesc, LayerError, LayerPath, Meta};
 use crate::store::Store;
 
 /// An open layer; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Layer {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     store: Store,
     desc: LayerDesc,
+    contents: RwLock<Arc<Contents>>,
+    /// Held while the table is made again.
+    mending: Mutex<()>,
+}
+
+struct Contents {
     table: Table,
-    data: Data,
+    data: OnceLock<Data>,
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Layer").field(&self.inner.desc).finish()
+    }
 }
 
 impl Layer {
@@ -33,18 +40,19 @@ impl Layer {
     /// table is made again from the blob.
     ///
     /// # Errors
-    /// If the blob is missing or damaged.
+    /// If the blob is missing or damaged, or is not what `desc` says.
     pub fn open(store: &Store, desc: &LayerDesc) -> Result<Self, LayerError> {
-        let table = match table(store, desc) {
+        let table = match open_table(store, desc) {
             Ok(table) => table,
-            Err(Broken) => {
-                reindex(store, desc)?;
-                table(store, desc).map_err(|Broken| damaged(desc))?
-            }
+            Err(Broken) => make_table(store, desc)?,
         };
-        let data = Data::new(store, desc);
         Ok(Self {
-            inner: Arc::new(Inner { store: store.clone(), desc: desc.clone(), table, data }),
+            inner: Arc::new(Inner {
+                store: store.clone(),
+                desc: desc.clone(),
+                contents: RwLock::new(Arc::new(Contents { table, data: OnceLock::new() })),
+                mending: Mutex::new(()),
+            }),
         })
     }
 
@@ -57,191 +65,184 @@ impl Layer {
     /// Mode, owner, time, attributes of the layer's root, where it says so.
     ///
     /// # Errors
-    /// If the table is damaged.
+    /// If the table is damaged and cannot be made again.
     pub fn root_meta(&self) -> Result<Option<Meta>, LayerError> {
-        self.inner.table.root_meta().map_err(|Broken| self.broken())
+        self.mended("table", |contents| Ok(contents.table.root_meta()?))
     }
 
     /// One directory of the table; `None` if the layer holds nothing there.
     ///
     /// # Errors
-    /// If the table is damaged.
+    /// If the table is damaged and cannot be made again.
     pub fn directory(&self, path: &LayerPath) -> Result<Option<Arc<Directory>>, LayerError> {
-        self.inner.table.directory(path).map_err(|Broken| self.broken())
-    }
-
-    /// A damaged table is dropped, so that the next opening makes it again.
-    fn broken(&self) -> LayerError {
-        let _ = std::fs::remove_file(self.inner.store.table_path(&self.inner.desc.blob));
-        damaged(&self.inner.desc)
+        self.mended("table", |contents| Ok(contents.table.directory(path)?))
     }
 
     /// Uncompressed bytes of the tar at `offset`: fills and checks as far as
     /// needed. Short only at the end of the tar.
     ///
     /// # Errors
-    /// If the blob is damaged.
+    /// If the blob is damaged: no unchecked byte is ever given.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, LayerError> {
-        self.inner.data.read_at(&self.inner.table, offset, buf)
+        let mut done = 0;
+        while done < buf.len() {
+            let rest = &mut buf[done..];
+            let at = offset + done as u64;
+            let read = self.mended("data", |contents| {
+                let data = self.data(contents)?;
+                data.read(&contents.table, at, rest)
+            })?;
+            if read == 0 {
+                break;
+            }
+            done += read;
+        }
+        Ok(done)
     }
 
-    /// All entries in order of paths (walks the table).
+    /// All entries in order of paths (walks the table), as
+    /// [`LayerWriter`](super::LayerWriter) takes them.
     ///
     /// # Errors
-    /// If the table is damaged.
+    /// If the table is damaged and cannot be made again.
     pub fn entries(&self) -> Result<Vec<Entry>, LayerError> {
-        let mut entries = Vec::new();
+        let mut entries = vec![];
         if let Some(meta) = self.root_meta()? {
             let change = Change::Present { meta, kind: Kind::Directory };
             entries.push(Entry { path: LayerPath::root(), change });
         }
-        self.collect(&LayerPath::root(), &mut entries)?;
+        self.walk(&LayerPath::root(), &mut |entry, _| entries.push(entry))?;
         Ok(entries)
     }
 
-    fn collect(&self, path: &LayerPath, entries: &mut Vec<Entry>) -> Result<(), LayerError> {
-        let Some(directory) = self.directory(path)? else { return Ok(()) };
-        if directory.opaque {
-            entries.push(Entry { path: path.clone(), change: Change::Opaque });
-        }
-        for (name, item) in &directory.children {
-            let child = path
-                .join(name)
-                .map_err(|source| LayerError::Name { name: path.display(), source })?;
-            let change = match item {
-                Item::Present { links, .. }
-                    if links.first().is_some_and(|first| *first != child) =>
-                {
-                    Some(Change::Hardlink { target: links[0].clone() })
+    /// All entries below `path` with what the table says of each.
+    pub(super) fn walk(
+        &self,
+        path: &LayerPath,
+        visit: &mut dyn FnMut(Entry, Option<&Item>),
+    ) -> Result<(), LayerError> {
+        let mut stack = vec![path.clone()];
+        let mut pending: Vec<(LayerPath, Arc<Directory>, usize)> = vec![];
+        loop {
+            if let Some(path) = stack.pop() {
+                let directory = self.directory(&path)?.unwrap_or_default();
+                if directory.opaque {
+                    visit(Entry { path: path.clone(), change: Change::Opaque }, None);
                 }
-                Item::Present { meta, kind, .. } => {
-                    Some(Change::Present { meta: meta.clone(), kind: kind.clone() })
-                }
-                Item::LinkBelow { target } => Some(Change::Hardlink { target: target.clone() }),
-                Item::Whiteout => Some(Change::Whiteout),
-                Item::Implied => None,
+                pending.push((path, directory, 0));
+            }
+            let Some((parent, directory, at)) = pending.last_mut() else { return Ok(()) };
+            let Some((name, item)) = directory.children.get(*at) else {
+                pending.pop();
+                continue;
             };
-            let inside =
-                matches!(item, Item::Implied | Item::Present { kind: Kind::Directory, .. });
-            entries.extend(change.map(|change| Entry { path: child.clone(), change }));
-            if inside {
-                self.collect(&child, entries)?;
+            *at += 1;
+            let path = parent.join(name).map_err(|source| LayerError::Name {
+                name: String::from_utf8_lossy(name).into_owned(),
+                source,
+            })?;
+            if let Some(change) = change(&path, item) {
+                visit(Entry { path: path.clone(), change }, Some(item));
+            }
+            if matches!(item, Item::Implied | Item::Present { kind: Kind::Directory, .. }) {
+                stack.push(path);
             }
         }
-        Ok(())
     }
 
-    /// The uncompressed tar as a stream; the blob it comes from is verified.
+    /// The uncompressed tar as a stream, verified against the diffID.
     ///
     /// # Errors
-    /// If the blob is missing.
+    /// If the store cannot be read; a difference is an error at the stream's end.
     pub fn tar(&self) -> Result<Box<dyn Read + Send>, LayerError> {
-        let blob = self.inner.store.blob_reader(&self.inner.desc.blob)?;
-        compress::decoder(blob, self.inner.desc.compression)
+        super::import::tar_of(&self.inner.store, &self.inner.desc)
+    }
+
+    /// Writes the table anew for another blob of the same tar.
+    pub(super) fn copy_table(&self, facts: Facts, frames: &[Frame]) -> Result<(), LayerError> {
+        self.contents().table.copy(&self.inner.store, facts, frames)
+    }
+
+    fn data<'a>(&self, contents: &'a Contents) -> Result<&'a Data, Fault> {
+        if let Some(data) = contents.data.get() {
+            return Ok(data);
+        }
+        let data = Data::open(&self.inner.store, &contents.table).map_err(Fault::Store)?;
+        Ok(contents.data.get_or_init(|| data))
+    }
+
+    fn contents(&self) -> Arc<Contents> {
+        // The lock guards a single assignment, which a panic cannot halve.
+        self.inner.contents.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does `work`; where what is stored is broken, makes table and data again
+    /// from the blob, once, and tries again.
+    fn mended<T>(
+        &self,
+        what: &'static str,
+        mut work: impl FnMut(&Contents) -> Result<T, Fault>,
+    ) -> Result<T, LayerError> {
+        let contents = self.contents();
+        match work(&contents) {
+            Ok(done) => return Ok(done),
+            Err(Fault::Store(error)) => return Err(error),
+            Err(Fault::Broken) => {}
+        }
+        let mending = self.inner.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&contents, &self.contents()) {
+            let table = make_table(&self.inner.store, &self.inner.desc)?;
+            let new = Arc::new(Contents { table, data: OnceLock::new() });
+            *self.inner.contents.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        drop(mending);
+        work(&self.contents()).map_err(|fault| match fault {
+            Fault::Store(error) => error,
+            Fault::Broken => self.damaged(what),
+        })
+    }
+
+    fn damaged(&self, what: &'static str) -> LayerError {
+        LayerError::Damaged { what, layer: self.inner.desc.blob.short() }
     }
 }
 
-fn table(store: &Store, desc: &LayerDesc) -> Result<Table, Broken> {
+fn change(path: &LayerPath, item: &Item) -> Option<Change> {
+    Some(match item {
+        Item::Present { links, .. } if links.first().is_some_and(|first| first != path) => {
+            Change::Hardlink { target: links[0].clone() }
+        }
+        Item::Present { meta, kind, .. } => {
+            Change::Present { meta: meta.clone(), kind: kind.clone() }
+        }
+        Item::LinkBelow { target } => Change::Hardlink { target: target.clone() },
+        Item::Whiteout => Change::Whiteout,
+        Item::Implied => return None,
+    })
+}
+
+fn open_table(store: &Store, desc: &LayerDesc) -> Result<Table, Broken> {
     let table = Table::open(&store.table_path(&desc.blob))?;
-    let header = &table.header().facts;
-    let fits = header.blob == desc.blob && header.diff_id == desc.diff_id;
-    fits.then_some(table).ok_or(Broken)
+    let facts = &table.header().facts;
+    let fits = facts.blob == desc.blob
+        && facts.diff_id == desc.diff_id
+        && facts.blob_size == desc.size
+        && facts.compression == desc.compression;
+    // A table outlives its blob where something else removed the latter.
+    let there = store.blob_size(&desc.blob).is_ok_and(|size| size == Some(desc.size));
+    if fits && there { Ok(table) } else { Err(Broken) }
 }
 
-fn damaged(desc: &LayerDesc) -> LayerError {
-    LayerError::Damaged { what: "table", layer: desc.blob.short() }
-}
-
-/// The layer as another compression has it: the same diffID.
-///
-/// # Errors
-/// If the blob is damaged or the store cannot be written.
-pub fn recompress(
-    store: &Store,
-    desc: &LayerDesc,
-    to: Compression,
-) -> Result<LayerDesc, LayerError> {
-    let mut tar = Layer::open(store, desc)?.tar()?;
-    let width = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut pipeline = Pipeline::new(store, to, width)?;
-    let mut builder = super::table::TableBuilder::default();
-    let mut copy = Copy { tar: &mut tar, pipeline: &mut pipeline };
-    super::import::entries(&mut copy, &mut builder)?;
-    let (header, frames) = pipeline.finish()?;
-    if header.diff_id != desc.diff_id {
-        let (expected, actual) = (desc.diff_id.to_string(), header.diff_id.to_string());
-        return Err(LayerError::Digest { what: "diffID", expected, actual });
+/// Makes table and data again in one verified pass over the blob.
+fn make_table(store: &Store, desc: &LayerDesc) -> Result<Table, LayerError> {
+    let actual = index(store, &desc.blob, desc.compression)?;
+    if actual.diff_id != desc.diff_id {
+        return Err(LayerError::Digest {
+            what: "diffID",
+            expected: desc.diff_id.to_string(),
+            actual: actual.diff_id.to_string(),
+        });
     }
-    save_table(store, builder, header, &frames)
-}
-
-/// Passes a tar on and compresses a copy.
-struct Copy<'a> {
-    tar: &'a mut dyn Read,
-    pipeline: &'a mut Pipeline,
-}
-
-impl Read for Copy<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.tar.read(buf)?;
-        let written = self.pipeline.write(&buf[..read]);
-        written.map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(read)
-    }
-}
-
-/// The paths in which two layers differ, and how, in order.
-///
-/// # Errors
-/// If a table is damaged.
-pub fn diff(a: &Layer, b: &Layer) -> Result<Vec<String>, LayerError> {
-    let (a, b) = (a.entries()?, b.entries()?);
-    let key = |entry: &Entry| (entry.path.clone(), entry.change == Change::Opaque);
-    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
-    let mut differences = Vec::new();
-    loop {
-        match (a.peek(), b.peek()) {
-            (None, None) => return Ok(differences),
-            (Some(x), Some(y)) if key(x) == key(y) => {
-                if x != y {
-                    differences.push(format!(
-                        "{}: {}",
-                        x.path.display(),
-                        how(&x.change, &y.change)
-                    ));
-                }
-                (a.next(), b.next());
-            }
-            (Some(x), y) if y.is_none_or(|y| key(x) < key(y)) => {
-                differences.push(format!("{}: only in the first", x.path.display()));
-                a.next();
-            }
-            (_, Some(y)) => {
-                differences.push(format!("{}: only in the second", y.path.display()));
-                b.next();
-            }
-            (Some(_), None) => unreachable!("covered by the arm before"),
-        }
-    }
-}
-
-fn how(a: &Change, b: &Change) -> &'static str {
-    match (a, b) {
-        (Change::Present { meta: m, kind: k }, Change::Present { meta: n, kind: l }) => {
-            if std::mem::discriminant(k) != std::mem::discriminant(l) {
-                "another type"
-            } else if k != l {
-                "another content"
-            } else if m.mtime != n.mtime {
-                "another time"
-            } else if (m.uid, m.gid) != (n.uid, n.gid) {
-                "another owner"
-            } else if m.mode != n.mode {
-                "another mode"
-            } else {
-                "other extended attributes"
-            }
-        }
-        _ => "another kind of change",
-    }
+    open_table(store, desc)
+        .map_err(|Broken| LayerError::Damaged { what: "table", layer: desc.blob.short() })
 }

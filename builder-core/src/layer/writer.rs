@@ -1,158 +1,320 @@
 //! Writes a layer in one pass: tar, hashes, compression and table.
+//!
+//! In: entries in the order of paths. Out: a blob and its table in the store.
+//! Guards: what is written can be read back as the same entries, by Phoenix and
+//! by others; what a tar or the OCI rules cannot say is refused, not bent.
 
-use std::io::Read;
+use std::io::{self, Read};
+
+use tar::EntryType;
 
 use super::compress::FRAME_LEN;
-use super::header;
-use super::pipeline::Pipeline;
-use super::table::{self, Frame};
-use super::table::{Facts, TableBuilder};
-use super::{Change, Compression, Entry, Extent, Kind, LayerDesc, LayerError, LayerPath};
+use super::header::{BLOCK, Member, padding};
+use super::pipeline::{Pipeline, Written, cores};
+use super::table::{Facts, TableBuilder, save};
+use super::{
+    Change, Compression, Entry, Extent, Kind, LayerDesc, LayerError, LayerPath, Meta, Mtime,
+};
 use crate::digest::ContentDigest;
 use crate::store::Store;
 
-/// A digest that says "not known yet".
-const UNKNOWN: ContentDigest = ContentDigest::from_bytes([0; 32]);
+/// Prefix of names that say that something is gone (OCI image spec, "Whiteouts").
+pub(super) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// Name that says that all a directory held below is gone.
+pub(super) const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
+/// The ustar fields for device numbers have seven octal digits.
+const MAX_DEVICE: u32 = 0o777_7777;
 
-/// Writes a layer in one pass. Dropping it leaves nothing behind.
+/// Writes a layer: see [`LayerWriter::append`].
 pub struct LayerWriter {
     store: Store,
+    compression: Compression,
     pipeline: Pipeline,
     table: TableBuilder,
-    last: Option<(LayerPath, bool)>,
-    buffer: Vec<u8>,
+    last: Option<(LayerPath, Last)>,
+    header: Vec<u8>,
+}
+
+/// What the last entry was, for the check of order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Directory,
+    Opaque,
+    Other,
 }
 
 impl LayerWriter {
-    /// Begins a layer.
+    /// Begins a layer. Nothing is visible in the store until `finish`.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub fn new(store: &Store, compression: Compression) -> Result<Self, LayerError> {
-        let width = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_threads(store, compression, width)
+        Self::with_threads(store, compression, cores())
     }
 
-    /// As [`Self::new`], with a number of compressing threads: the layer is the
-    /// same whatever it is.
-    ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub fn with_threads(
+    pub(super) fn with_threads(
         store: &Store,
         compression: Compression,
         threads: usize,
     ) -> Result<Self, LayerError> {
         Ok(Self {
             store: store.clone(),
-            pipeline: Pipeline::new(store, compression, threads.max(1))?,
+            compression,
+            pipeline: Pipeline::new(store, compression, threads)?,
             table: TableBuilder::default(),
             last: None,
-            buffer: Vec::new(),
+            header: vec![],
         })
     }
 
-    /// Appends an entry; paths must come in strictly increasing order, but
-    /// [`Change::Opaque`] may follow its directory. For a [`Kind::File`],
-    /// exactly `size` bytes are read from `content`, and the digest in the
-    /// entry is checked unless it is all zeros, which means "not known yet";
-    /// the table gets the true one. Other entries take no content.
+    /// Appends an entry; paths must come in strictly increasing order, save
+    /// that `Opaque` follows its directory. For a `Kind::File`, exactly `size`
+    /// bytes are read from `content` (none is needed for an empty file), and
+    /// the digest in the entry is checked unless it is all zeros, which means
+    /// "not known yet"; the table gets the true one. Other entries take no
+    /// content. A hard link's target must be an earlier entry of this layer:
+    /// other tools give a link's own header to what it links to.
     ///
     /// # Errors
-    /// If the order is wrong, a tar cannot hold the entry, or the content is
-    /// not what the entry says; the layer is to be given up then.
+    /// If the entry cannot be written; the layer is then of no more use.
     pub fn append(
         &mut self,
         entry: &Entry,
         content: Option<&mut dyn Read>,
     ) -> Result<(), LayerError> {
         self.check_order(entry)?;
-        self.pipeline.write(&header::blocks(entry)?)?;
-        let Change::Present { meta, kind: Kind::File { size, content: expected } } = &entry.change
-        else {
-            self.table.add(entry.clone(), Vec::new());
-            return Ok(());
+        check_names(&entry.path)?;
+        match &entry.change {
+            Change::Present { meta, kind } => self.present(entry, meta, kind, content)?,
+            Change::Hardlink { target } => self.hardlink(entry, target)?,
+            Change::Whiteout => {
+                let (parent, name) = entry.path.split().ok_or_else(|| {
+                    unsupported(&entry.path, "the root of a layer cannot be removed")
+                })?;
+                let name = [WHITEOUT_PREFIX, name].concat();
+                self.marker(entry, &parent, &name)?;
+            }
+            Change::Opaque => self.marker(entry, &entry.path, OPAQUE_NAME)?,
+        }
+        let last = match &entry.change {
+            Change::Present { kind: Kind::Directory, .. } => Last::Directory,
+            Change::Opaque => Last::Opaque,
+            _ => Last::Other,
         };
-        let offset = self.pipeline.position();
-        let empty: &mut dyn Read = &mut std::io::empty();
-        let actual = self.copy(&entry.path, *size, content.unwrap_or(empty))?;
-        if *expected != UNKNOWN && actual != *expected {
-            return Err(LayerError::ContentDigest { path: entry.path.display() });
-        }
-        let padding = size.next_multiple_of(512) - size;
-        self.pipeline.write(&[0; 512][..usize::try_from(padding).expect("below 512")])?;
-        let kind = Kind::File { size: *size, content: actual };
-        let change = Change::Present { meta: meta.clone(), kind };
-        let extent = Extent { at: 0, offset, len: *size };
-        let extents = if *size == 0 { Vec::new() } else { vec![extent] };
-        self.table.add(Entry { path: entry.path.clone(), change }, extents);
+        self.last = Some((entry.path.clone(), last));
         Ok(())
     }
 
-    fn check_order(&mut self, entry: &Entry) -> Result<(), LayerError> {
-        let opaque = entry.change == Change::Opaque;
-        if let Some((last, was_opaque)) = &self.last {
-            let again = *last == entry.path && opaque && !was_opaque;
-            if entry.path <= *last && !again {
-                let (path, after) = (entry.path.display(), last.display());
-                return Err(LayerError::Order { path, after });
-            }
-        }
-        self.last = Some((entry.path.clone(), opaque));
-        Ok(())
-    }
-
-    fn copy(
-        &mut self,
-        path: &LayerPath,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<ContentDigest, LayerError> {
-        let mut hasher = blake3::Hasher::new();
-        let mut left = size;
-        self.buffer.resize(FRAME_LEN / 4, 0);
-        while left > 0 {
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-            let read = match content.read(&mut self.buffer[..want]) {
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(LayerError::Content { path: path.display(), source }),
-            };
-            if read == 0 {
-                let (expected, actual) = (size, size - left);
-                return Err(LayerError::ContentLength { path: path.display(), expected, actual });
-            }
-            hasher.update(&self.buffer[..read]);
-            self.pipeline.write(&self.buffer[..read])?;
-            left -= read as u64;
-        }
-        Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()))
-    }
-
-    /// Completes blob and table, durably.
+    /// Completes the layer. The blob is durable before the call returns; the
+    /// table is checked when it is opened and made again if a crash lost it.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub fn finish(mut self) -> Result<LayerDesc, LayerError> {
-        self.pipeline.write(&[0; 1024])?;
-        let (header, frames) = self.pipeline.finish()?;
-        save_table(&self.store, self.table, header, &frames)
+        self.pipeline.write(&[0; 2 * BLOCK])?;
+        let Written { blob, blob_size, diff_id, tar_size, frames } = self.pipeline.finish()?;
+        let facts = Facts {
+            blob,
+            diff_id,
+            blob_size,
+            tar_size,
+            compression: self.compression,
+            seekable: true,
+        };
+        save(&self.store, self.table, facts, &frames)?;
+        Ok(LayerDesc { blob, diff_id, size: blob_size, compression: self.compression })
+    }
+
+    fn check_order(&self, entry: &Entry) -> Result<(), LayerError> {
+        let Some((after, last)) = &self.last else { return Ok(()) };
+        let follows = *last == Last::Directory && entry.change == Change::Opaque;
+        if entry.path < *after || (entry.path == *after && !follows) {
+            return Err(LayerError::Order { path: entry.path.display(), after: after.display() });
+        }
+        if *last == Last::Other && entry.path.starts_with(after) {
+            let (path, parent) = (entry.path.display(), after.display());
+            return Err(LayerError::NotADirectory { path, parent });
+        }
+        Ok(())
+    }
+
+    fn present(
+        &mut self,
+        entry: &Entry,
+        meta: &Meta,
+        kind: &Kind,
+        content: Option<&mut dyn Read>,
+    ) -> Result<(), LayerError> {
+        let path = &entry.path;
+        check_meta(path, meta)?;
+        check_kind(path, kind)?;
+        let name = if path.is_root() { b"." } else { path.as_bytes() };
+        let directory = [name, b"/"].concat();
+        let mut member = Member {
+            name,
+            kind: EntryType::Regular,
+            size: 0,
+            meta,
+            link: &[],
+            device: (0, 0),
+            xattrs: true,
+        };
+        match kind {
+            Kind::File { size, .. } => member.size = *size,
+            Kind::Directory => (member.kind, member.name) = (EntryType::Directory, &directory),
+            Kind::Symlink { target } => (member.kind, member.link) = (EntryType::Symlink, target),
+            Kind::CharDevice { major, minor } => {
+                (member.kind, member.device) = (EntryType::Char, (*major, *minor));
+            }
+            Kind::BlockDevice { major, minor } => {
+                (member.kind, member.device) = (EntryType::Block, (*major, *minor));
+            }
+            Kind::Fifo | Kind::Socket => member.kind = EntryType::Fifo,
+        }
+        self.put(&member)?;
+        let mut entry = entry.clone();
+        let mut extents = vec![];
+        if let Change::Present { kind: Kind::File { size, content: digest }, .. } =
+            &mut entry.change
+        {
+            let offset = self.pipeline.at();
+            let actual = self.content(&entry.path, *size, content)?;
+            if *digest != actual && *digest.as_bytes() != [0; 32] {
+                return Err(LayerError::ContentDigest { path: entry.path.display() });
+            }
+            *digest = actual;
+            if *size > 0 {
+                extents.push(Extent { at: 0, offset, len: *size });
+            }
+        }
+        self.table.add(entry, extents);
+        Ok(())
+    }
+
+    fn content(
+        &mut self,
+        path: &LayerPath,
+        size: u64,
+        content: Option<&mut dyn Read>,
+    ) -> Result<ContentDigest, LayerError> {
+        let mut empty = io::empty();
+        let content = content.unwrap_or(&mut empty);
+        let mut hasher = blake3::Hasher::new();
+        let mut left = size;
+        while left > 0 {
+            let limit = left.min(FRAME_LEN as u64);
+            let read = self.pipeline.read_from(content, limit, &mut |bytes| {
+                hasher.update(bytes);
+            })?;
+            match read {
+                Ok(0) => {
+                    let (expected, actual) = (size, size - left);
+                    let path = path.display();
+                    return Err(LayerError::ContentLength { path, expected, actual });
+                }
+                Ok(len) => left -= len as u64,
+                Err(source) => return Err(LayerError::Content { path: path.display(), source }),
+            }
+        }
+        self.pipeline.write(&[0; BLOCK][..padding(size)])?;
+        Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()))
+    }
+
+    fn hardlink(&mut self, entry: &Entry, target: &LayerPath) -> Result<(), LayerError> {
+        let refuse = |reason| LayerError::Link {
+            path: entry.path.display(),
+            target: target.display(),
+            reason,
+        };
+        let node = self.table.node(target);
+        let node = node.ok_or_else(|| refuse("the target is no earlier entry of this layer"))?;
+        if node.kind.is_dir() {
+            return Err(refuse("a directory has one name only"));
+        }
+        let member = Member {
+            name: entry.path.as_bytes(),
+            kind: EntryType::Link,
+            size: 0,
+            meta: &node.meta,
+            link: target.as_bytes(),
+            device: (0, 0),
+            xattrs: false,
+        };
+        self.header.clear();
+        member.encode(&mut self.header);
+        self.pipeline.write(&self.header)?;
+        self.table.add(entry.clone(), vec![]);
+        Ok(())
+    }
+
+    fn marker(&mut self, entry: &Entry, parent: &LayerPath, name: &[u8]) -> Result<(), LayerError> {
+        let name = match parent.is_root() {
+            true => name.to_vec(),
+            false => [parent.as_bytes(), b"/", name].concat(),
+        };
+        let meta = Meta { mtime: Mtime::CONSTANT, ..Meta::root_owned(0o600) };
+        self.put(&Member {
+            name: &name,
+            kind: EntryType::Regular,
+            size: 0,
+            meta: &meta,
+            link: &[],
+            device: (0, 0),
+            xattrs: false,
+        })?;
+        self.table.add(entry.clone(), vec![]);
+        Ok(())
+    }
+
+    fn put(&mut self, member: &Member<'_>) -> Result<(), LayerError> {
+        self.header.clear();
+        member.encode(&mut self.header);
+        self.pipeline.write(&self.header)
     }
 }
 
-/// Writes the table of a blob that is in the store.
-pub(super) fn save_table(
-    store: &Store,
-    table: TableBuilder,
-    facts: Facts,
-    frames: &[Frame],
-) -> Result<LayerDesc, LayerError> {
-    let desc = LayerDesc {
-        blob: facts.blob,
-        diff_id: facts.diff_id,
-        size: facts.blob_size,
-        compression: facts.compression,
-    };
-    table::save(store, table, facts, frames)?;
-    Ok(desc)
+fn unsupported(path: &LayerPath, reason: &'static str) -> LayerError {
+    LayerError::Unsupported { path: path.display(), reason }
+}
+
+fn check_names(path: &LayerPath) -> Result<(), LayerError> {
+    if path.components().any(|name| name.starts_with(WHITEOUT_PREFIX)) {
+        return Err(unsupported(path, "names that begin with `.wh.` mark removals in layers"));
+    }
+    Ok(())
+}
+
+fn check_meta(path: &LayerPath, meta: &Meta) -> Result<(), LayerError> {
+    let refuse = |reason| Err(unsupported(path, reason));
+    if meta.mode > 0o7777 {
+        return refuse("a mode has permission bits only");
+    }
+    if meta.mtime.nanos > 999_999_999 || meta.mtime.secs == i64::MIN {
+        return refuse("the modification time is out of range");
+    }
+    if meta.xattrs.keys().any(|name| name.is_empty() || name.iter().any(|b| b"=\0".contains(b))) {
+        return refuse("a tar cannot hold an extended attribute of that name");
+    }
+    Ok(())
+}
+
+/// Whether a layer can hold it.
+pub(super) fn check_kind(path: &LayerPath, kind: &Kind) -> Result<(), LayerError> {
+    let refuse = |reason| Err(unsupported(path, reason));
+    match kind {
+        _ if path.is_root() && !kind.is_dir() => refuse("the root is a directory"),
+        Kind::Socket => refuse("a tar cannot hold a socket"),
+        Kind::CharDevice { major: 0, minor: 0 } => {
+            refuse("overlayfs takes a character device 0:0 as a removal")
+        }
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor }
+            if *major > MAX_DEVICE || *minor > MAX_DEVICE =>
+        {
+            refuse("the device number is out of range")
+        }
+        Kind::Symlink { target } if target.is_empty() || target.contains(&0) => {
+            refuse("the target of the symbolic link is empty or holds a NUL byte")
+        }
+        _ => Ok(()),
+    }
 }

@@ -28,6 +28,12 @@ impl BlobWriter {
         Ok(Self { layout, file, hasher: Sha256::new(), size: 0 })
     }
 
+    /// The digest of what was written so far.
+    #[must_use]
+    pub fn digest(&self) -> BlobDigest {
+        BlobDigest::from_bytes(self.hasher.clone().finalize().into())
+    }
+
     /// Makes the blob visible, durably, under its digest. If the same blob is
     /// there already, the new copy is dropped.
     ///

@@ -70,6 +70,14 @@ impl TableBuilder {
         self.slot(path).bound = Some(bound);
     }
 
+    /// What a path is bound to so far.
+    pub(in crate::layer) fn node(&self, path: &LayerPath) -> Option<&Node> {
+        match self.names.get(path)?.bound {
+            Some(Bound::Node(node)) => Some(&self.nodes[node]),
+            _ => None,
+        }
+    }
+
     fn slot(&mut self, path: LayerPath) -> &mut Slot {
         self.names.entry(path).or_default()
     }

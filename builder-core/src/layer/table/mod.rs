@@ -5,6 +5,7 @@ mod format;
 mod read;
 
 use std::io::BufWriter;
+use std::path::PathBuf;
 
 pub(super) use build::TableBuilder;
 pub(super) use format::{Broken, Facts, Frame};
@@ -24,6 +25,10 @@ pub(super) fn save(
     let path = store.table_path(&facts.blob);
     let mut temp = store.temp_file()?;
     table.write(BufWriter::new(temp.as_file_mut()), facts, frames)?;
+    persist(temp, path)
+}
+
+fn persist(temp: tempfile::NamedTempFile, path: PathBuf) -> Result<(), LayerError> {
     temp.persist(&path).map_err(|error| StoreError::Io {
         action: "writing",
         path,

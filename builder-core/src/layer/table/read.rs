@@ -10,8 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::build::{IMPLIED, LINK_BELOW, PRESENT, WHITEOUT};
-use super::format::{BlockRef, Broken, Cursor, FRAME_RECORD, Frame, HEADER_LEN, Header};
-use crate::layer::{Directory, Item, Kind, LayerPath, Meta};
+use super::format::{BlockRef, Broken, Cursor, FRAME_RECORD, Facts, Frame, HEADER_LEN, Header};
+use super::persist;
+use crate::layer::{Directory, Item, Kind, LayerError, LayerPath, Meta};
+use crate::store::Store;
 
 /// Names held in the cache of decoded directories before it starts anew.
 const CACHED_NAMES: usize = 100_000;
@@ -67,6 +69,34 @@ impl Table {
         let at = self.header.frames_at + index * FRAME_RECORD as u64;
         self.file.read_exact_at(&mut record, at).map_err(|_| Broken)?;
         Frame::decode(&record)
+    }
+
+    /// Writes this table anew for another blob of the same tar.
+    pub(in crate::layer) fn copy(
+        &self,
+        store: &Store,
+        facts: Facts,
+        frames: &[Frame],
+    ) -> Result<(), LayerError> {
+        let path = store.table_path(&facts.blob);
+        let frame_count = frames.len() as u64;
+        let mut bytes = Header { facts, frame_count, ..self.header.clone() }.encode();
+        let temp = store.temp_file()?;
+        let mut written = temp.as_file().write_all_at(&bytes, 0);
+        bytes.resize(64 * 1024, 0);
+        let mut at = HEADER_LEN as u64;
+        while written.is_ok() && at < self.header.frames_at {
+            let len = (self.header.frames_at - at).min(bytes.len() as u64) as usize;
+            written = self.file.read_exact_at(&mut bytes[..len], at);
+            written = written.and_then(|()| temp.as_file().write_all_at(&bytes[..len], at));
+            at += len as u64;
+        }
+        bytes.clear();
+        frames.iter().for_each(|frame| frame.encode(&mut bytes));
+        written
+            .and_then(|()| temp.as_file().write_all_at(&bytes, at))
+            .map_err(LayerError::io("writing the table"))?;
+        persist(temp, path)
     }
 
     pub(in crate::layer) fn root_meta(&self) -> Result<Option<Meta>, Broken> {
