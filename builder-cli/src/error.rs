@@ -5,14 +5,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use builder_core::error::Error as EngineError;
+use builder_core::exec::ExecError;
 use builder_core::frontend::Diagnostic;
 use builder_core::image::ImageError;
 use builder_core::layer::{LayerError, PathError};
+use builder_core::solve::StepCause;
 use builder_core::source::debian::DebianError;
 use builder_core::store::StoreError;
 use builder_core::view::TreeError;
 
-use crate::engine::EngineError;
 use crate::exit::Exit;
 
 /// Why a command failed.
@@ -148,7 +150,7 @@ pub(crate) enum CliError {
     },
     /// The engine failed.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(Box<EngineError>),
 }
 
 impl CliError {
@@ -175,8 +177,43 @@ impl CliError {
             | Self::Image(_)
             | Self::Layer(_)
             | Self::Tree(_)
-            | Self::Debian(_)
-            | Self::Engine(_) => Exit::Trouble,
+            | Self::Debian(_) => Exit::Trouble,
+            Self::Engine(error) => engine_exit(error),
         }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+fn engine_exit(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Step { error, .. } => match &error.cause {
+            StepCause::Canceled => Exit::Interrupted,
+            StepCause::Exec(error) => exec_exit(error),
+            StepCause::Store(_) | StepCause::Cache(_) | StepCause::Debian(_) => Exit::Trouble,
+            StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
+            _ => Exit::BuildFailed,
+        },
+        EngineError::NotReproducible { .. } => Exit::BuildFailed,
+        EngineError::NoStage { .. } | EngineError::Tag(_) => Exit::Usage,
+        EngineError::Exec(error) => exec_exit(error),
+        _ => Exit::Trouble,
+    }
+}
+
+fn exec_exit(error: &ExecError) -> Exit {
+    match error {
+        ExecError::Canceled => Exit::Interrupted,
+        ExecError::NoRunner { .. }
+        | ExecError::UserNamespaces { .. }
+        | ExecError::Fuse { .. }
+        | ExecError::Overlay { .. }
+        | ExecError::SingleId { .. }
+        | ExecError::IdMapping { .. } => Exit::Host,
+        _ => Exit::BuildFailed,
     }
 }

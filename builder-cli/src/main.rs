@@ -8,7 +8,6 @@
 mod args;
 mod commands;
 mod diagnostic;
-mod engine;
 mod error;
 mod exit;
 mod files;

@@ -1,7 +1,10 @@
 //! Phoenix as a library.
 #![allow(missing_docs, reason = "skeleton")]
 
+pub mod cache;
 pub mod digest;
+pub mod engine;
+pub mod error;
 pub mod event;
 pub mod exec;
 pub mod fileop;
@@ -13,6 +16,7 @@ pub mod plan;
 pub mod recipe;
 pub mod root;
 pub mod rooted;
+pub mod solve;
 pub mod source;
 pub mod store;
 pub mod view;

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use builder_core::engine::{BuildRequest, BuildResult, OutputKind, OutputSpec};
 use builder_core::exec::Cancel;
 use builder_core::layer::Compression;
 use builder_core::output::Dest;
+use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
 use builder_core::source::debian::LockFile;
 use serde_json::{Value, json};
 
 use crate::args::{
     BuildArgs, CompressionArg, OutputArg, OutputKind as Kind, Progress, RecipeArgs, ReuseArgs,
     SecretArg, SecretSource,
-};
-use crate::engine::{
-    BuildRequest, BuildResult, LockMode, NoCache, OutputKind, OutputSpec, StepReport, StepStatus,
 };
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -205,6 +204,7 @@ mod tests {
         let built = BuildResult {
             digest: BlobDigest::from_bytes([1; 32]),
             config_digest: BlobDigest::from_bytes([2; 32]),
+            size: 5,
             tags: vec!["app:1".to_owned()],
             steps: vec![StepReport {
                 id: VertexId::from_bytes([3; 32]),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use builder_core::event::Sink;
 use builder_core::source::debian;
 
-use crate::engine::Engine;
 use crate::error::CliError;
 use crate::settings::Settings;
+use builder_core::engine::Engine;
 
 /// Opens it; `jobs` is as many as processors where `None`.
 pub(crate) fn open(

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use builder_core::engine::BuildRequest;
 use builder_core::event::Silent;
+use builder_core::solve::LockMode;
 
 use crate::args::RecipeArgs;
-use crate::engine::{BuildRequest, LockMode};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;

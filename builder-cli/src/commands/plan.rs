@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use builder_core::event::Silent;
 use builder_core::exec::Cancel;
+use builder_core::solve::{StepReport, StepStatus};
 use serde_json::{Value, json};
 
 use crate::args::{Format, PlanArgs};
-use crate::engine::{StepReport, StepStatus};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;

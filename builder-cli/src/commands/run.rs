@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use builder_core::engine::RunRequest;
 use builder_core::event::Silent;
 use builder_core::exec::{Cancel, ExitStatus};
 use builder_core::image::blob_digest;
 use builder_core::plan::op::Network;
 
 use crate::args::RunArgs;
-use crate::engine::RunRequest;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt;
@@ -22,6 +22,10 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError>
     let request = RunRequest {
         image: blob_digest(&named.descriptor)?,
         command: args.command.clone(),
+        entrypoint: None,
+        env: Vec::new(),
+        workdir: None,
+        user: None,
         network: Network::Host,
     };
     let cancel = Cancel::new();

@@ -17,6 +17,7 @@ mod index;
 mod manifest;
 mod media;
 mod platform;
+mod tag;
 mod validate;
 
 pub use config::{Healthcheck, History, ImageConfig, RootFs, Runtime};
@@ -31,6 +32,7 @@ pub use media::{
 };
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 pub use platform::{ParsePlatformError, Platform};
+pub use tag::{TagError, normalise_tag};
 pub use validate::{validate_config, validate_index, validate_manifest};
 
 use crate::digest::BlobDigest;

@@ -5,6 +5,7 @@
 //! held in memory.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::{Change, Entry, Kind, Layer, LayerError, LayerPath, Meta};
 
@@ -28,6 +29,18 @@ pub enum Difference {
         /// In what they differ: `content`, `mode`, `mtime` and so on.
         aspects: Vec<&'static str>,
     },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnlyFirst { path } => write!(f, "{} is in the first only", path.display()),
+            Self::OnlySecond { path } => write!(f, "{} is in the second only", path.display()),
+            Self::Changed { path, aspects } => {
+                write!(f, "{} differs in {}", path.display(), aspects.join(", "))
+            }
+        }
+    }
 }
 
 /// Compares two layers entry by entry.

@@ -1,0 +1,230 @@
+//! What earlier builds made, by cache key.
+//!
+//! In: keys and results. Out: records that name layers which are in the store.
+//!
+//! | record area | name | what |
+//! |---|---|---|
+//! | `results` | cache key | [`Record`]: the layer (by diffID), when and how long the run was |
+//! | `sources` | cache key | [`SourceRecord`]: config and layers that a source gave |
+//! | `parts` | cache key | the named parts of that key, to tell why a later key differs |
+//! | `layers` | diffID | the blobs that hold this layer, one per compression |
+//! | `builds` | hash of the recipe's identity | [`BuildRecord`]: which key each step had |
+//!
+//! Invariant: a record is written after its layer and table are durable, and a
+//! look-up checks that the blob is still there, so a record never promises
+//! what the store lacks. A failed step leaves no record.
+
+mod builds;
+mod record;
+
+pub use builds::{BuildRecord, StepRecord};
+pub use record::{LayerIndex, Outcome, Record, SourceRecord};
+
+use crate::digest::{CacheKey, DiffId};
+use crate::layer::{Compression, LayerDesc, LayerError};
+use crate::plan::key::Parts;
+use crate::store::{Store, StoreError};
+
+/// Errors of the cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layer could not be converted.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+}
+
+const RESULTS: &str = "results";
+const SOURCES: &str = "sources";
+const PARTS: &str = "parts";
+const LAYERS: &str = "layers";
+const BUILDS: &str = "builds";
+
+/// The cache in one store.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    store: Store,
+}
+
+impl Cache {
+    /// The cache of `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The record of `key`, if its layer is still in the store. A record that
+    /// does not parse counts as absent: it was written by another version.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn lookup(&self, key: CacheKey) -> Result<Option<Record>, CacheError> {
+        let Some(record) = self.read::<Record>(RESULTS, &key.hex())? else { return Ok(None) };
+        let stands = match record.outcome {
+            Outcome::Layer(diff_id) => self.layer_any(diff_id)?.is_some(),
+            Outcome::Nothing => true,
+        };
+        Ok(stands.then_some(record))
+    }
+
+    /// Keeps a result and the parts of its key. The layer must be durable.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save(&self, key: CacheKey, parts: &Parts, record: &Record) -> Result<(), CacheError> {
+        self.write(PARTS, &key.hex(), parts)?;
+        self.write(RESULTS, &key.hex(), record)
+    }
+
+    /// What the source of `key` gave, if all its layers are still in the store.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn source(&self, key: CacheKey) -> Result<Option<SourceRecord>, CacheError> {
+        let Some(record) = self.read::<SourceRecord>(SOURCES, &key.hex())? else { return Ok(None) };
+        for desc in &record.layers {
+            if self.store.blob_size(&desc.blob)? != Some(desc.size) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// Keeps what a source gave. The layers must be durable.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save_source(
+        &self,
+        key: CacheKey,
+        parts: &Parts,
+        record: &SourceRecord,
+    ) -> Result<(), CacheError> {
+        for desc in &record.layers {
+            self.add_layer(desc)?;
+        }
+        self.write(PARTS, &key.hex(), parts)?;
+        self.write(SOURCES, &key.hex(), record)
+    }
+
+    /// Keeps the parts of a key whose step did not succeed, so that the next
+    /// build can say what changed since.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save_parts(&self, key: CacheKey, parts: &Parts) -> Result<(), CacheError> {
+        self.write(PARTS, &key.hex(), parts)
+    }
+
+    /// The parts of an earlier key, if they are still known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn parts(&self, key: CacheKey) -> Result<Option<Parts>, CacheError> {
+        self.read(PARTS, &key.hex())
+    }
+
+    /// Remembers that `desc` holds its layer.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn add_layer(&self, desc: &LayerDesc) -> Result<(), CacheError> {
+        let name = desc.diff_id.hex();
+        let mut index = self.read::<LayerIndex>(LAYERS, &name)?.unwrap_or_default();
+        if index.add(desc.clone()) {
+            self.write(LAYERS, &name, &index)?;
+        }
+        Ok(())
+    }
+
+    /// The layer in the wanted compression; it is converted where the store has
+    /// it in another one only. `None` if the store lacks it.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the conversion fails.
+    pub fn layer(
+        &self,
+        diff_id: DiffId,
+        wanted: Compression,
+    ) -> Result<Option<LayerDesc>, CacheError> {
+        let Some(found) = self.layer_prefer(diff_id, Some(wanted))? else { return Ok(None) };
+        if found.compression == wanted {
+            return Ok(Some(found));
+        }
+        let converted = crate::layer::recompress(&self.store, &found, wanted)?;
+        self.add_layer(&converted)?;
+        Ok(Some(converted))
+    }
+
+    fn layer_any(&self, diff_id: DiffId) -> Result<Option<LayerDesc>, CacheError> {
+        self.layer_prefer(diff_id, None)
+    }
+
+    fn layer_prefer(
+        &self,
+        diff_id: DiffId,
+        wanted: Option<Compression>,
+    ) -> Result<Option<LayerDesc>, CacheError> {
+        let index = self.read::<LayerIndex>(LAYERS, &diff_id.hex())?.unwrap_or_default();
+        for desc in index.preferring(wanted) {
+            if self.store.blob_size(&desc.blob)? == Some(desc.size) {
+                return Ok(Some(desc.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the last build of this recipe did, if there was one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn last_build(&self, recipe: &str) -> Result<Option<BuildRecord>, CacheError> {
+        self.read(BUILDS, &recipe_name(recipe))
+    }
+
+    /// Replaces what [`Self::last_build`] gives.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save_build(&self, recipe: &str, build: &BuildRecord) -> Result<(), CacheError> {
+        self.write(BUILDS, &recipe_name(recipe), build)
+    }
+
+    /// Every blob that a record names: the cache's edges for garbage collection.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn layers(&self) -> Result<Vec<LayerDesc>, CacheError> {
+        let mut all = Vec::new();
+        for name in self.store.list_records(LAYERS)? {
+            let index = self.read::<LayerIndex>(LAYERS, &name)?.unwrap_or_default();
+            all.extend(index.preferring(None).cloned());
+        }
+        Ok(all)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        area: &str,
+        name: &str,
+    ) -> Result<Option<T>, CacheError> {
+        let bytes = self.store.get_record(area, name)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn write<T: serde::Serialize>(
+        &self,
+        area: &str,
+        name: &str,
+        value: &T,
+    ) -> Result<(), CacheError> {
+        let bytes = serde_json::to_vec(value).expect("records have string keys only");
+        Ok(self.store.put_record(area, name, &bytes)?)
+    }
+}
+
+fn recipe_name(recipe: &str) -> String {
+    blake3::hash(recipe.as_bytes()).to_hex().to_string()
+}

@@ -1,0 +1,133 @@
+//! One build from plan to tags.
+
+use std::sync::Arc;
+
+use super::request::{BuildRequest, BuildResult, PlanReport};
+use super::{Inner, image};
+use crate::cache::BuildRecord;
+use crate::digest::VertexId;
+use crate::error::{Error, Result};
+use crate::exec::Cancel;
+use crate::layer::Mtime;
+use crate::plan::Target;
+use crate::plan::op::{Op, Source};
+use crate::solve::{self, Locks, Session, Solved, State, Value};
+use crate::source::debian::{self, LockFile};
+
+pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<BuildResult> {
+    let tags: Vec<String> =
+        request.tags.iter().map(|t| crate::image::normalise_tag(t)).collect::<Result<_, _>>()?;
+    let target = target(request)?;
+    let locks = Locks::new(request.lock.clone(), request.lock_mode);
+    let _lease = inner.store.lease()?;
+    let solved = solve(inner, request, target, &locks, cancel, false)?;
+    if let Some(error) = solved.error {
+        return Err(Error::Step { error: Box::new(error), steps: solved.steps });
+    }
+    let state = state_of(&solved, target)?;
+    let written = image::write(inner, request, target, state)?;
+    image::publish(inner, request, &written, &tags)?;
+    image::export(inner, request, &written, &tags)?;
+    let (lock, changed) = locks.state();
+    Ok(BuildResult {
+        digest: written.digest,
+        config_digest: written.config_digest,
+        size: written.size,
+        tags,
+        steps: solved.steps,
+        new_lock: changed.then_some(lock),
+    })
+}
+
+pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<PlanReport> {
+    let target = target(request)?;
+    let locks = Locks::new(request.lock.clone(), request.lock_mode);
+    let solved = solve(inner, request, target, &locks, cancel, true)?;
+    match solved.error {
+        Some(error) => Err(Error::Step { error: Box::new(error), steps: solved.steps }),
+        None => Ok(PlanReport { steps: solved.steps }),
+    }
+}
+
+pub(super) fn lock(inner: &Inner, request: &BuildRequest) -> Result<LockFile> {
+    let mut lock = LockFile::default();
+    for vertex in request.plan.vertices() {
+        if let Op::Source(Source::Debian(debian)) = &vertex.op {
+            let quiet = |_: debian::Progress| {};
+            let pinned = debian::resolve(debian, &inner.debian, &inner.store, &quiet)?;
+            lock.debian.insert(vertex.meta.stage.clone(), pinned);
+        }
+    }
+    Ok(lock)
+}
+
+fn target(request: &BuildRequest) -> Result<&Target> {
+    let stages = || request.plan.targets().iter().map(|t| t.stage.clone()).collect();
+    request.plan.target(request.stage.as_deref()).ok_or_else(|| Error::NoStage {
+        wanted: request.stage.clone().unwrap_or_default(),
+        stages: stages(),
+    })
+}
+
+fn solve(
+    inner: &Inner,
+    request: &BuildRequest,
+    target: &Target,
+    locks: &Locks,
+    cancel: &Cancel,
+    dry: bool,
+) -> Result<Solved> {
+    let earlier = inner.cache.last_build(&request.recipe)?;
+    let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
+    let session = Session {
+        store: &inner.store,
+        cache: &inner.cache,
+        executor: &*inner.executor,
+        sink: &*inner.sink,
+        cancel,
+        stop: cancel.child(),
+        jobs: inner.jobs,
+        platform: inner.platform.clone(),
+        compression: request.compression,
+        mtime: Mtime { secs, nanos: 0 },
+        no_cache: &request.no_cache,
+        retest: request.retest,
+        dry,
+        secrets: &request.secrets,
+        proxy_env: &inner.proxy_env,
+        debian: &inner.debian,
+        locks,
+        earlier: earlier.clone(),
+        shared: Default::default(),
+    };
+    let roots: Vec<VertexId> =
+        [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
+    let solved = solve::solve(&session, &request.plan, &roots);
+    if !dry {
+        remember(inner, request, session.build_record(), earlier)?;
+        for context in session.contexts() {
+            context.remember()?;
+        }
+    }
+    Ok(solved)
+}
+
+fn remember(
+    inner: &Inner,
+    request: &BuildRequest,
+    now: BuildRecord,
+    earlier: Option<BuildRecord>,
+) -> Result<()> {
+    let merged = now.over(earlier.clone());
+    if Some(&merged) != earlier.as_ref() {
+        inner.cache.save_build(&request.recipe, &merged)?;
+    }
+    Ok(())
+}
+
+fn state_of<'a>(solved: &'a Solved, target: &Target) -> Result<&'a State> {
+    match solved.values.get(&target.vertex).map(Arc::as_ref) {
+        Some(Value::State(state)) => Ok(state),
+        _ => Err(Error::NotAnImage { stage: target.stage.clone() }),
+    }
+}

@@ -1,0 +1,86 @@
+//! From a state to an image: manifest, tags, outputs.
+
+use super::Inner;
+use super::request::{BuildRequest, OutputKind, OutputSpec};
+use crate::error::Result;
+use crate::event::Event;
+use crate::image::{BASE_DIGEST, BASE_NAME, NewImage, WrittenImage, write_image};
+use crate::output::{Docker, Export, Form, Local, Oci, Output, Owners, Tar};
+use crate::plan::Target;
+use crate::solve::State;
+
+pub(super) fn write(
+    inner: &Inner,
+    request: &BuildRequest,
+    target: &Target,
+    state: &State,
+) -> Result<WrittenImage> {
+    let mut annotations = target.annotations.clone();
+    if let Some(base) = &state.base {
+        annotations.entry(BASE_NAME.to_owned()).or_insert_with(|| base.name.clone());
+        if let Some(digest) = base.digest {
+            annotations.entry(BASE_DIGEST.to_owned()).or_insert_with(|| digest.to_string());
+        }
+    }
+    let layers: Vec<_> = state.layers.iter().map(|layer| layer.desc.clone()).collect();
+    let image = NewImage {
+        config: &state.config,
+        layers: &layers,
+        history: &state.history,
+        annotations: &annotations,
+        created: request.created,
+    };
+    Ok(write_image(&inner.store, &image)?)
+}
+
+/// Writes the tags, all of which name the same manifest. Without a tag the
+/// image is in the store's index all the same, named by its digest alone.
+pub(super) fn publish(
+    inner: &Inner,
+    request: &BuildRequest,
+    written: &WrittenImage,
+    tags: &[String],
+) -> Result<()> {
+    for tag in tags {
+        let mut descriptor = written.manifest.clone();
+        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+        annotations.extend(request.annotations.clone());
+        descriptor.set_annotations(Some(annotations));
+        inner.store.set_ref(tag, descriptor)?;
+    }
+    Ok(())
+}
+
+pub(super) fn export(
+    inner: &Inner,
+    request: &BuildRequest,
+    written: &WrittenImage,
+    names: &[String],
+) -> Result<()> {
+    for spec in &request.outputs {
+        let output = output(spec);
+        inner.sink.event(Event::Exporting { what: output.describe() });
+        let annotations = &request.annotations;
+        let export = Export { store: &inner.store, image: written, names, annotations };
+        for message in output.write(&export)?.warnings {
+            inner.sink.event(Event::Warning { vertex: None, message });
+        }
+    }
+    Ok(())
+}
+
+fn output(spec: &OutputSpec) -> Box<dyn Output> {
+    let dest = spec.dest.clone();
+    match spec.kind {
+        OutputKind::Oci => Box::new(Oci { dest, form: Form::Archive }),
+        OutputKind::OciDir => Box::new(Oci { dest, form: Form::Directory }),
+        OutputKind::Docker => Box::new(Docker { dest }),
+        OutputKind::Tar => Box::new(Tar { dest }),
+        OutputKind::Local => Box::new(Local { dest, owners: owners() }),
+    }
+}
+
+/// Only root can give files to others.
+fn owners() -> Owners {
+    if rustix::process::geteuid().is_root() { Owners::Image } else { Owners::Caller }
+}

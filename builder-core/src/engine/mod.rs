@@ -1,0 +1,240 @@
+//! The front door: build, plan, run.
+//!
+//! In: a [`Plan`](crate::plan::Plan) and what the caller wants of it
+//! ([`BuildRequest`]). Out: an image in the store, its outputs, and a report
+//! ([`BuildResult`]).
+//!
+//! Every call exists twice: blocking (`*_blocking`, any thread) and async
+//! (runs on a thread of its own; dropping the future cancels the work and
+//! leaves nothing behind).
+//!
+//! Invariant: no tag and no output is written unless every step and every test
+//! of the target passed.
+
+mod build;
+mod image;
+mod reproducible;
+mod request;
+mod run_image;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use request::{BuildRequest, BuildResult, OutputKind, OutputSpec, PlanReport};
+pub use run_image::RunRequest;
+
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::event::{Silent, Sink};
+use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
+use crate::image::Platform;
+use crate::source::debian;
+use crate::store::Store;
+
+/// Builds images into one store. Cheap to clone; any number of builds may run
+/// at the same time.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) cache: Cache,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) jobs: usize,
+    pub(crate) platform: Platform,
+    pub(crate) debian: debian::Settings,
+    pub(crate) proxy_env: Vec<(String, String)>,
+}
+
+/// Settings of an [`Engine`].
+pub struct EngineBuilder {
+    store: PathBuf,
+    runner: RunnerPath,
+    sandbox: Option<(IdMap, RootKind)>,
+    sink: Arc<dyn Sink>,
+    jobs: usize,
+    debian: debian::Settings,
+    proxy_env: Vec<(String, String)>,
+}
+
+impl Engine {
+    /// Begins the settings of an engine whose store is at `store`.
+    #[must_use]
+    pub fn builder(store: impl Into<PathBuf>) -> EngineBuilder {
+        EngineBuilder {
+            store: store.into(),
+            runner: RunnerPath::default(),
+            sandbox: None,
+            sink: Arc::new(Silent),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            debian: debian::Settings::default(),
+            proxy_env: Vec::new(),
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The cache.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.inner.cache
+    }
+
+    /// Builds, tests, tags and exports what `request` asks for.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing was tagged or exported.
+    pub fn build_blocking(&self, request: &BuildRequest, cancel: &Cancel) -> Result<BuildResult> {
+        if request.check_reproducible {
+            reproducible::build(&self.inner, request, cancel)
+        } else {
+            build::build(&self.inner, request, cancel)
+        }
+    }
+
+    /// Says what [`Self::build_blocking`] would do, as far as that can be known
+    /// without running anything.
+    ///
+    /// # Errors
+    /// [`Error`] where the recipe, the context or the store cannot be read.
+    pub fn plan_blocking(&self, request: &BuildRequest, cancel: &Cancel) -> Result<PlanReport> {
+        build::plan(&self.inner, request, cancel)
+    }
+
+    /// Resolves every base of the plan anew and gives the lock.
+    ///
+    /// # Errors
+    /// [`Error`] where a base cannot be resolved.
+    pub fn lock_blocking(&self, request: &BuildRequest) -> Result<debian::LockFile> {
+        build::lock(&self.inner, request)
+    }
+
+    /// Runs a command in an image of the store, on a throwaway upper.
+    ///
+    /// # Errors
+    /// [`Error`] where the image cannot be read or the process not be run.
+    pub fn run_image_blocking(
+        &self,
+        request: &RunRequest,
+        cancel: &Cancel,
+    ) -> Result<crate::exec::Exit> {
+        run_image::run(&self.inner, request, cancel)
+    }
+
+    /// As [`Self::build_blocking`]; dropping the future cancels the build.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn build(&self, request: BuildRequest) -> Result<BuildResult> {
+        let engine = self.clone();
+        on_thread(move |cancel| engine.build_blocking(&request, cancel)).await
+    }
+
+    /// As [`Self::plan_blocking`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn plan(&self, request: BuildRequest) -> Result<PlanReport> {
+        let engine = self.clone();
+        on_thread(move |cancel| engine.plan_blocking(&request, cancel)).await
+    }
+}
+
+/// Runs `work` on a thread of its own. Needs no runtime of a particular kind.
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    struct CancelOnDrop(Cancel);
+    impl Drop for CancelOnDrop {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+    let cancel = Cancel::new();
+    let guard = CancelOnDrop(cancel.clone());
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let spawned = std::thread::Builder::new().name("phoenix-build".to_owned()).spawn(move || {
+        // The receiver is gone when the future was dropped: nobody to tell.
+        let _ = sender.send(work(&cancel));
+    });
+    spawned.map_err(Error::Thread)?;
+    let result = receiver.await.unwrap_or(Err(Error::Panicked));
+    drop(guard);
+    result
+}
+
+impl EngineBuilder {
+    /// What is executed as the runner of sandboxes.
+    #[must_use]
+    pub fn runner(mut self, runner: RunnerPath) -> Self {
+        self.runner = runner;
+        self
+    }
+
+    /// How sandboxes map ids and make roots, instead of what the host allows.
+    #[must_use]
+    pub fn sandbox(mut self, ids: IdMap, root: RootKind) -> Self {
+        self.sandbox = Some((ids, root));
+        self
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub fn sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = sink;
+        self
+    }
+
+    /// How many steps run at the same time; at least 1.
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs.max(1);
+        self
+    }
+
+    /// Where Debian's mirrors and keyrings are found, and proxies for downloads.
+    #[must_use]
+    pub fn debian(mut self, settings: debian::Settings) -> Self {
+        self.debian = settings;
+        self
+    }
+
+    /// Variables that every step gets and that are in no key and no image:
+    /// proxies.
+    #[must_use]
+    pub fn proxy_env(mut self, env: Vec<(String, String)>) -> Self {
+        self.proxy_env = env;
+        self
+    }
+
+    /// Opens the store and looks at what the host allows.
+    ///
+    /// # Errors
+    /// [`Error`] where the store cannot be opened.
+    pub fn build(self) -> Result<Engine> {
+        let store = Store::open(&self.store)?;
+        let sandbox = Sandbox::detect(self.runner)?;
+        let sandbox = match self.sandbox {
+            Some((ids, root)) => sandbox.with(ids, root),
+            None => sandbox,
+        };
+        let inner = Inner {
+            cache: Cache::new(store.clone()),
+            store,
+            executor: Arc::new(sandbox),
+            sink: self.sink,
+            jobs: self.jobs,
+            platform: Platform::host(),
+            debian: self.debian,
+            proxy_env: self.proxy_env,
+        };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+}

@@ -1,0 +1,82 @@
+//! `phoenix run`: a command in an image, on a throwaway upper.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::Inner;
+use crate::digest::BlobDigest;
+use crate::error::Result;
+use crate::event::Stream;
+use crate::exec::{Cancel, Exit, HOSTNAME, Job, JobSink, Keep, Process, Stdio};
+use crate::image::read_image;
+use crate::layer::{Entry, Layer};
+use crate::plan::op::Network;
+use crate::view::{View, passwd};
+
+/// A command to run in an image.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The image's manifest (or index).
+    pub image: BlobDigest,
+    /// Arguments over the image's `cmd`; the entrypoint stays.
+    pub command: Vec<String>,
+    /// Replaces the entrypoint.
+    pub entrypoint: Option<Vec<String>>,
+    /// Variables over the image's.
+    pub env: Vec<(String, String)>,
+    /// Replaces the image's working directory.
+    pub workdir: Option<String>,
+    /// Replaces the image's user.
+    pub user: Option<String>,
+    /// Network access.
+    pub network: Network,
+}
+
+struct Nowhere;
+
+impl JobSink for Nowhere {
+    fn output(&mut self, _: Stream, _: &[u8]) {}
+    fn captured(&mut self, _: &Entry, _: Option<&mut dyn Read>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn run(inner: &Inner, request: &RunRequest, cancel: &Cancel) -> Result<Exit> {
+    let image = read_image(&inner.store, &request.image)?;
+    let layers: Result<Vec<Layer>, _> =
+        image.layers.iter().map(|desc| Layer::open(&inner.store, desc)).collect();
+    let view = Arc::new(View::new(layers?));
+    let config = &image.config;
+    let spec = request.user.as_deref().or(config.config.user.as_deref()).unwrap_or_default();
+    let user = passwd::resolve(&*view, spec)?;
+    let mut argv =
+        request.entrypoint.clone().or(config.config.entrypoint.clone()).unwrap_or_default();
+    if !request.command.is_empty() {
+        argv.extend(request.command.iter().cloned());
+    } else if request.entrypoint.is_none() {
+        argv.extend(config.config.cmd.clone().unwrap_or_default());
+    }
+    if argv.is_empty() {
+        argv.push("/bin/sh".to_owned());
+    }
+    let env = crate::solve::environment(config.env_pairs(), &request.env, &user.home);
+    let work = inner.store.work_dir()?;
+    let process = Process {
+        argv,
+        env: env.into_iter().chain(inner.proxy_env.iter().cloned()).collect(),
+        cwd: request.workdir.clone().unwrap_or_else(|| config.workdir().to_owned()),
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.groups,
+        network: request.network,
+        timeout: None,
+        hostname: HOSTNAME.to_owned(),
+        stdio: Stdio::Inherit,
+        needs_ids: false,
+    };
+    let root = work.path().join("root");
+    std::fs::create_dir(&root)
+        .map_err(|source| crate::error::Error::Io { path: root.clone(), source })?;
+    let job = Job { root: view, work: root, process, mounts: Vec::new(), keep: Keep::Discard };
+    Ok(inner.executor.run(job, &mut Nowhere, cancel)?)
+}

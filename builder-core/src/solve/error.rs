@@ -1,0 +1,133 @@
+//! What can stop a build, as facts.
+
+use std::path::PathBuf;
+
+use crate::cache::CacheError;
+use crate::exec::{ExecError, ExitStatus};
+use crate::fileop::FileOpError;
+use crate::image::ImageError;
+use crate::layer::LayerError;
+use crate::plan::Location;
+use crate::source::debian::DebianError;
+use crate::source::local::ContextError;
+use crate::source::oci::OciError;
+use crate::source::rootfs::RootfsError;
+use crate::store::StoreError;
+use crate::view::TreeError;
+use crate::view::passwd::PasswdError;
+
+/// A step that failed: which, where it is written, why, and all it said.
+#[derive(Debug, thiserror::Error)]
+#[error("step `{step}` of stage `{stage}` failed")]
+pub struct StepError {
+    /// Its display name.
+    pub step: String,
+    /// Its stage.
+    pub stage: String,
+    /// Where it is written.
+    pub location: Option<Location>,
+    /// All its output, in the order in which it came.
+    pub output: Vec<u8>,
+    /// Why.
+    #[source]
+    pub cause: StepCause,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepCause {
+    /// The process ended otherwise than with 0.
+    #[error("{}", describe(*.0))]
+    Exit(ExitStatus),
+    /// The build was canceled, by its caller or because another step failed.
+    #[error("canceled")]
+    Canceled,
+    /// The process could not be run.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// Files could not be changed.
+    #[error(transparent)]
+    File(#[from] FileOpError),
+    /// The context is not what it was when the build first looked at it.
+    #[error("context changed during the build: {path}")]
+    ContextChanged {
+        /// The file.
+        path: String,
+    },
+    /// A root file system could not be read.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// An image could not be read.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// A Debian base could not be made.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// `--locked`, and the lock does not answer the recipe.
+    #[error("the lock {} the recipe: run `phoenix lock`", if *.stale { "no longer fits" } else { "does not hold this base of" })]
+    Locked {
+        /// There is a lock, made from an older recipe.
+        stale: bool,
+    },
+    /// The context directory cannot be used.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The state's files could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A user or group is not in the image.
+    #[error(transparent)]
+    User(#[from] PasswdError),
+    /// A layer could not be read or written.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The base's config or manifest cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret that the step requires was not given.
+    #[error(
+        "secret `{id}` is required and was not given: --secret id={id},src=FILE or env=VARIABLE"
+    )]
+    Secret {
+        /// Its id.
+        id: String,
+    },
+    /// A path of a step is malformed.
+    #[error("path `{path}`: {source}")]
+    Path {
+        /// As it is written.
+        path: String,
+        /// What is wrong.
+        source: crate::layer::PathError,
+    },
+    /// An operation has an input of another kind than it needs: a defect of the frontend.
+    #[error("input {index} of the step is not {expected}")]
+    Input {
+        /// Which input.
+        index: usize,
+        /// `a root file system`.
+        expected: &'static str,
+    },
+    /// A temporary file of the build failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Code(code) => format!("exit code {code}"),
+        ExitStatus::Signal(signal) => format!("killed by signal {signal}"),
+        ExitStatus::TimedOut => "it ran longer than its timeout and was killed".to_owned(),
+    }
+}

@@ -1,0 +1,181 @@
+//! Where the wings meet: a plan is carried out.
+//!
+//! In: a [`Plan`], a request's policy, the cache. Out: the state of each wanted
+//! vertex and a report of each step. For each vertex, once its inputs have
+//! values: compute the key from the content of what it depends on (pure, in
+//! [`exec_key`] and `fileop`), [`decide`], then take the recorded layer or run
+//! it and save what it made.
+//!
+//! Invariants: a result is saved under a key only if it was made from exactly
+//! the content that the key names; a failed step leaves no record; of equal
+//! keys in one build only one runs.
+
+mod decide;
+mod error;
+mod exec_key;
+mod reason;
+mod report;
+mod run_config;
+mod run_exec;
+mod run_file;
+mod run_source;
+mod schedule;
+mod secrets;
+mod session;
+mod value;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use decide::NoCache;
+pub use error::{StepCause, StepError};
+pub use report::{StepReport, StepStatus};
+pub(crate) use session::Session;
+pub use session::{LockMode, Locks};
+pub(crate) use value::{State, Value};
+
+use crate::digest::VertexId;
+use crate::event::{Event, PlannedVertex, Status};
+use crate::plan::op::{Op, Source};
+use crate::plan::{Plan, Vertex};
+
+/// What came of a plan.
+pub(crate) struct Solved {
+    /// The values of the vertices that were reached.
+    pub values: BTreeMap<VertexId, Arc<Value>>,
+    /// The steps that were reached, in plan order.
+    pub steps: Vec<StepReport>,
+    /// The step that failed first.
+    pub error: Option<StepError>,
+}
+
+/// Carries out what `roots` need of `plan`.
+pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> Solved {
+    let needed = plan.needed(roots);
+    let vertices: Vec<&Vertex> = needed.iter().filter_map(|id| plan.vertex(*id)).collect();
+    let place: HashMap<VertexId, usize> =
+        needed.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let inputs: Vec<Vec<usize>> =
+        vertices.iter().map(|v| v.inputs.iter().map(|id| place[id]).collect()).collect();
+    announce(session, &vertices);
+    let positions = positions(&vertices);
+    let work = |at: usize, values: Vec<Arc<Value>>| {
+        let vertex = vertices[at];
+        if session.cancel.is_canceled() {
+            return Err(fail(session, vertex, StepCause::Canceled, Instant::now(), Vec::new()));
+        }
+        one(session, vertex, positions[at], &values)
+    };
+    let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), &work);
+    let mut steps = session.take_reports();
+    steps.sort_by_key(|step| place.get(&step.id).copied());
+    let reached = needed.iter().zip(ended.values);
+    let values = reached.filter_map(|(id, value)| Some((*id, value?))).collect();
+    Solved { values, steps, error: ended.error.map(|(_, error)| error) }
+}
+
+/// Whether a vertex is a step that people are told of. Config costs nothing,
+/// and a context is looked at by those that use it.
+pub(crate) fn is_reported(op: &Op) -> bool {
+    !matches!(op, Op::Config(_) | Op::Source(Source::Local { .. } | Source::Scratch))
+}
+
+fn announce(session: &Session<'_>, vertices: &[&Vertex]) {
+    let planned = |vertex: &&Vertex| PlannedVertex {
+        id: vertex.id,
+        name: vertex.meta.name.clone(),
+        stage: vertex.meta.stage.clone(),
+    };
+    let vertices = vertices.iter().filter(|v| is_reported(&v.op)).map(planned).collect();
+    session.sink.event(Event::Planned { vertices });
+}
+
+/// For each vertex, how many reported ones of its stage stand before it.
+fn positions(vertices: &[&Vertex]) -> Vec<usize> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut positions = Vec::with_capacity(vertices.len());
+    for vertex in vertices {
+        let count = counts.entry(vertex.meta.stage.as_str()).or_default();
+        positions.push(*count);
+        *count += usize::from(is_reported(&vertex.op));
+    }
+    positions
+}
+
+fn one(
+    session: &Session<'_>,
+    vertex: &Vertex,
+    position: usize,
+    inputs: &[Arc<Value>],
+) -> Result<Value, StepError> {
+    let began = Instant::now();
+    let mut step = session.step(vertex, position);
+    let result = match &vertex.op {
+        Op::Source(source) => run_source::run(&mut step, source),
+        Op::Exec(exec) => run_exec::run(&mut step, exec, inputs),
+        Op::File(file) => run_file::run(&mut step, file, inputs),
+        Op::Config(patch) => run_config::run(&mut step, patch, inputs),
+    };
+    let output = step.output.finish();
+    match result {
+        Ok(value) => {
+            step.finish(began);
+            Ok(value)
+        }
+        Err(cause) => Err(fail(session, vertex, cause, began, output)),
+    }
+}
+
+fn fail(
+    session: &Session<'_>,
+    vertex: &Vertex,
+    cause: StepCause,
+    began: Instant,
+    output: Vec<u8>,
+) -> StepError {
+    let canceled =
+        matches!(cause, StepCause::Canceled | StepCause::Exec(crate::exec::ExecError::Canceled));
+    let cause = if canceled { StepCause::Canceled } else { cause };
+    if is_reported(&vertex.op) {
+        let status = if canceled { Status::Canceled } else { Status::Failed(chain(&cause)) };
+        session.sink.event(Event::Finished {
+            vertex: vertex.id,
+            status,
+            reason: String::new(),
+            duration: began.elapsed(),
+            layer: None,
+        });
+    }
+    StepError {
+        step: vertex.meta.name.clone(),
+        stage: vertex.meta.stage.clone(),
+        location: vertex.meta.location.clone(),
+        output,
+        cause,
+    }
+}
+
+/// The environment of a process in an image: the config's, `over` it, and
+/// what every process needs.
+pub(crate) fn environment<'a>(
+    config: impl Iterator<Item = (&'a str, &'a str)>,
+    over: &[(String, String)],
+    home: &str,
+) -> Vec<(String, String)> {
+    exec_key::environment(config, over, home, crate::layer::Mtime::CONSTANT)
+}
+
+/// An error and its sources, joined by colons.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! Why a step runs, in one sentence: pure.
+//!
+//! In: what was decided, the parts of the key, those of the nearest earlier
+//! build. Out: text for progress, metadata and `plan`.
+
+use super::decide::Miss;
+use crate::plan::key::{Difference, Parts};
+
+/// Longest value that is shown whole.
+const SHOWN: usize = 60;
+
+/// The sentence for a step that runs. `origins` names what made each layer of
+/// the step's root, lowest first.
+#[must_use]
+pub(super) fn reason(miss: &Miss, new: &Parts, old: Option<&Parts>, origins: &[String]) -> String {
+    match miss {
+        Miss::Forbidden => "reuse is forbidden by --no-cache".to_owned(),
+        Miss::Retest => "tests are forced by --retest".to_owned(),
+        Miss::TooOld { age, max } => {
+            format!("its result is {} old, more than max_age {}", span(*age), span(max.as_secs()))
+        }
+        Miss::NoRecord => match old {
+            None => "no earlier build of this recipe came to it".to_owned(),
+            Some(old) => match new.first_difference(old) {
+                Some(difference) => sentence(difference, origins),
+                None => "its earlier run failed, or its result is gone from the store".to_owned(),
+            },
+        },
+    }
+}
+
+/// The sentence for a step whose result stands.
+#[must_use]
+pub(super) fn stands() -> String {
+    "nothing that it depends on has changed".to_owned()
+}
+
+fn sentence(difference: Difference<'_>, origins: &[String]) -> String {
+    match difference {
+        Difference::Changed { name, old, new } if is_opaque(old) || is_opaque(new) => {
+            format!("{} changed", with_origin(name, origins))
+        }
+        Difference::Changed { name, old, new } => {
+            format!("{name} changed from `{}` to `{}`", short(old), short(new))
+        }
+        Difference::Added { name, new } if is_opaque(new) => {
+            format!("{} is new", with_origin(name, origins))
+        }
+        Difference::Added { name, new } => format!("{name} is new: `{}`", short(new)),
+        Difference::Removed { name, .. } => format!("{} is gone", with_origin(name, origins)),
+    }
+}
+
+fn is_opaque(value: &str) -> bool {
+    value.starts_with("sha256:") || value.starts_with("blake3:")
+}
+
+fn with_origin(name: &str, origins: &[String]) -> String {
+    let number = name.strip_prefix("layer ").and_then(|n| n.parse::<usize>().ok());
+    match number.and_then(|n| origins.get(n.checked_sub(1)?)) {
+        Some(origin) => format!("{name} of its root (from {origin})"),
+        None => name.to_owned(),
+    }
+}
+
+fn short(value: &str) -> String {
+    let line = value.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(SHOWN).collect();
+    if cut.len() < value.len() { format!("{cut}…") } else { cut }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parts(list: &[(&str, &str)]) -> Parts {
+        let mut parts = Parts::new();
+        for (name, value) in list {
+            parts.push(*name, value);
+        }
+        parts
+    }
+
+    #[test]
+    fn the_sentence_names_what_differs() {
+        let old = parts(&[("command", "make"), ("layer 1", "sha256:aa")]);
+        let origins = ["copy `. /app`".to_owned()];
+        let because = |new: &Parts| reason(&Miss::NoRecord, new, Some(&old), &origins);
+        let command = parts(&[("command", "make all"), ("layer 1", "sha256:aa")]);
+        assert_eq!(because(&command), "command changed from `make` to `make all`");
+        let layer = parts(&[("command", "make"), ("layer 1", "sha256:bb")]);
+        assert_eq!(because(&layer), "layer 1 of its root (from copy `. /app`) changed");
+        assert_eq!(
+            because(&parts(&[("command", "make")])),
+            "layer 1 of its root (from copy `. /app`) is gone"
+        );
+        assert!(because(&old).contains("gone from the store"));
+        let old_age = Miss::TooOld { age: 700_000, max: Duration::from_secs(604_800) };
+        assert_eq!(reason(&old_age, &old, None, &[]), "its result is 8d old, more than max_age 7d");
+    }
+}

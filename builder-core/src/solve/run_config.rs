@@ -1,0 +1,46 @@
+//! Config changes: no layer, no file system, no key.
+
+use std::sync::Arc;
+
+use super::error::StepCause;
+use super::session::Step;
+use super::value::{State, Value, merged_caches};
+use crate::image::History;
+use crate::plan::op::ConfigPatch;
+
+/// Input 0 of an operation, as a state; or the step that it waits for.
+pub(super) fn state(inputs: &[Arc<Value>]) -> Result<Result<&State, &str>, StepCause> {
+    match inputs.first().map(AsRef::as_ref) {
+        Some(Value::State(state)) => Ok(Ok(state)),
+        Some(Value::Unknown { step }) => Ok(Err(step)),
+        _ => Err(StepCause::Input { index: 0, expected: "a root file system" }),
+    }
+}
+
+pub(super) fn run(
+    step: &mut Step<'_>,
+    patch: &ConfigPatch,
+    inputs: &[Arc<Value>],
+) -> Result<Value, StepCause> {
+    let state = match state(inputs)? {
+        Ok(state) => state,
+        Err(waits) => return Ok(Value::Unknown { step: waits.to_owned() }),
+    };
+    let mut config = state.config.clone();
+    config.apply(patch);
+    let line = History {
+        created_by: Some(step.vertex.meta.name.clone()),
+        empty_layer: true,
+        ..History::default()
+    };
+    let mut history = state.history.clone();
+    history.push(line);
+    Ok(Value::State(Box::new(State {
+        layers: state.layers.clone(),
+        config,
+        history,
+        base: state.base.clone(),
+        caches: merged_caches(inputs),
+        view: Arc::clone(&state.view),
+    })))
+}

@@ -1,0 +1,166 @@
+//! Brings a base in, or finds that it is there already.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::decide::Decision;
+use super::error::StepCause;
+use super::session::{LockMode, Step, lock, now};
+use super::value::{Base, Stacked, State, Value};
+use crate::cache::{Outcome, Record, SourceRecord};
+use crate::image::ImageConfig;
+use crate::plan::key::Parts;
+use crate::plan::op::{ConfigPatch, Debian, Source as Op};
+use crate::source::debian::{self, Lock};
+use crate::source::oci::Oci;
+use crate::source::rootfs::Rootfs;
+use crate::source::{Fetched, Source};
+
+/// What a Debian image starts with, as Docker's official one does.
+const DEBIAN_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> {
+    let session = step.session;
+    match source {
+        Op::Scratch => scratch(step),
+        Op::Local { name: _, path } => Ok(Value::Tree(session.context(path)?)),
+        Op::Rootfs { path } => {
+            let source = Rootfs {
+                store: session.store.clone(),
+                path: path.clone(),
+                compression: session.compression,
+                platform: session.platform.clone(),
+            };
+            let pin = source.pin()?;
+            found(step, "rootfs", &pin, &mut |_| Ok(from_fetched(source.fetch()?)))
+        }
+        Op::Oci { path, tag } => {
+            let source = Oci {
+                store: session.store.clone(),
+                path: path.clone(),
+                tag: tag.clone(),
+                platform: session.platform.clone(),
+            };
+            let pin = source.pin()?;
+            found(step, "image", &pin, &mut |_| Ok(from_fetched(source.fetch()?)))
+        }
+        Op::Debian(request) => debian_base(step, request),
+    }
+}
+
+fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
+    let session = step.session;
+    Ok(Value::State(Box::new(State {
+        layers: Vec::new(),
+        config: ImageConfig::empty(&session.platform),
+        history: Vec::new(),
+        base: None,
+        caches: Default::default(),
+        view: session.view(&[])?,
+    })))
+}
+
+fn from_fetched(fetched: Fetched) -> SourceRecord {
+    let (name, digest) = fetched.base.map_or((None, None), |base| (base.name, base.digest));
+    let run = Record { outcome: Outcome::Nothing, ran_at: 0, duration_ms: 0 };
+    SourceRecord { config: fetched.config, layers: fetched.layers, digest, name, run }
+}
+
+/// The source's state: from the cache by what pins its content, else fetched.
+fn found(
+    step: &mut Step<'_>,
+    kind: &str,
+    pin: &str,
+    fetch: &mut dyn FnMut(&Step<'_>) -> Result<SourceRecord, StepCause>,
+) -> Result<Value, StepCause> {
+    let session = step.session;
+    let mut parts = Parts::new();
+    parts.push("source", kind);
+    parts.push("content", pin);
+    parts.push("platform", session.platform.to_string());
+    parts.push("file times", session.mtime.secs.to_string());
+    let key = parts.key();
+    let exclusive = session.exclusive(key);
+    let _alone = lock(&exclusive);
+    let known = session.cache.source(key)?;
+    let record = known.as_ref().map(|known| known.run.clone());
+    let record = match (step.decide(key, record, &parts, &[])?, known) {
+        (Decision::Hit(_), Some(known)) => known,
+        _ if session.dry => return Ok(Value::Unknown { step: step.vertex.meta.name.clone() }),
+        _ => {
+            let (ran_at, began) = (now(), Instant::now());
+            let mut made = fetch(step)?;
+            let outcome =
+                made.layers.last().map_or(Outcome::Nothing, |l| Outcome::Layer(l.diff_id));
+            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            made.run = Record { outcome, ran_at, duration_ms };
+            session.cache.save_source(key, &parts, &made)?;
+            step.made(outcome);
+            made
+        }
+    };
+    based_on(step, record)
+}
+
+fn based_on(step: &Step<'_>, record: SourceRecord) -> Result<Value, StepCause> {
+    let origin = step.vertex.meta.name.clone();
+    let stack = |desc| Stacked { desc, origin: origin.clone() };
+    let layers: Vec<Stacked> = record.layers.into_iter().map(stack).collect();
+    let config = record.config.into_base();
+    let history = config.history.clone();
+    let name = record.name.unwrap_or_else(|| origin.clone());
+    let base = Some(Base { name, digest: record.digest });
+    let view = step.session.view(&layers)? as Arc<_>;
+    let caches = Default::default();
+    Ok(Value::State(Box::new(State { layers, config, history, base, caches, view })))
+}
+
+fn debian_base(step: &mut Step<'_>, request: &Debian) -> Result<Value, StepCause> {
+    let session = step.session;
+    let Some(lock) = pinned(step, request)? else {
+        step.waits_for("resolving the packages");
+        return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
+    };
+    let pin = lock.identity().to_string();
+    let name = format!("debian:{}", request.suite);
+    found(step, "debian", &pin, &mut |step| {
+        let report = |p: debian::Progress| step.progress(p.what, p.done, p.total, p.unit);
+        debian::fetch(&lock, session.debian, session.store, &report)?;
+        let layer = debian::layer(&lock, session.store, session.compression, &report)?;
+        let mut config = ImageConfig::empty(&session.platform);
+        config.apply(&ConfigPatch {
+            env: vec![("PATH".to_owned(), DEBIAN_PATH.to_owned())],
+            cmd: Some(vec!["bash".to_owned()]),
+            ..ConfigPatch::default()
+        });
+        config.rootfs.diff_ids = vec![layer.diff_id];
+        config.history = vec![crate::image::History {
+            created_by: Some(format!("{name} from {} packages", lock.packages.len())),
+            ..Default::default()
+        }];
+        let run = Record { outcome: Outcome::Nothing, ran_at: 0, duration_ms: 0 };
+        let name = Some(name.clone());
+        Ok(SourceRecord { config, layers: vec![layer], digest: None, name, run })
+    })
+}
+
+/// The lock of this base; resolved now if there is none. `None` in a plan that
+/// would have to resolve it.
+fn pinned(step: &Step<'_>, request: &Debian) -> Result<Option<Lock>, StepCause> {
+    let session = step.session;
+    let (locks, stage) = (session.locks, &step.vertex.meta.stage);
+    let known = locks.get(stage);
+    let stale = known.is_some();
+    let answering = known.filter(|lock| lock.answers(request));
+    match (locks.mode(), answering) {
+        (LockMode::Use | LockMode::Require, Some(lock)) => Ok(Some(lock)),
+        (LockMode::Require, None) => Err(StepCause::Locked { stale }),
+        _ if session.dry => Ok(None),
+        _ => {
+            let report = |p: debian::Progress| step.progress(p.what, p.done, p.total, p.unit);
+            let lock = debian::resolve(request, session.debian, session.store, &report)?;
+            locks.put(stage, lock.clone());
+            Ok(Some(lock))
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What all steps of one build share, and what one step notes down.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::decide::{Decision, NoCache, Policy, decide};
+use super::error::StepCause;
+use super::reason::{reason, stands};
+use super::report::{StepReport, StepStatus};
+use super::{is_reported, value::Stacked};
+use crate::cache::{BuildRecord, Cache, Outcome, Record, StepRecord};
+use crate::digest::{BlobDigest, CacheKey, DiffId};
+use crate::event::{Event, Sink, Status, Unit};
+use crate::exec::{Cancel, Executor};
+use crate::image::Platform;
+use crate::layer::{Compression, Layer, LayerDesc, Mtime};
+use crate::plan::Vertex;
+use crate::plan::key::Parts;
+use crate::plan::op::{ExecKind, Op};
+use crate::source::debian::{Lock, LockFile, Settings};
+use crate::source::local::ContextTree;
+use crate::store::Store;
+use crate::view::View;
+
+/// Longest output of a step that is kept in memory; the rest goes to a file.
+const OUTPUT_IN_MEMORY: usize = 1 << 20;
+
+/// How a recipe's lock is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LockMode {
+    /// What the lock pins is used; what it lacks is resolved and added.
+    #[default]
+    Use,
+    /// What the lock lacks is an error (`--locked`).
+    Require,
+    /// Everything is resolved anew (`phoenix lock`).
+    Update,
+}
+
+/// The lock of a build: what was pinned, and what the build added.
+#[derive(Debug, Default)]
+pub struct Locks {
+    mode: LockMode,
+    file: Mutex<(LockFile, bool)>,
+}
+
+impl Locks {
+    /// Starts from what is pinned.
+    #[must_use]
+    pub fn new(file: LockFile, mode: LockMode) -> Self {
+        Self { mode, file: Mutex::new((file, false)) }
+    }
+
+    /// The lock file, and whether the build changed it.
+    #[must_use]
+    pub fn state(&self) -> (LockFile, bool) {
+        lock(&self.file).clone()
+    }
+
+    pub(super) fn mode(&self) -> LockMode {
+        self.mode
+    }
+
+    pub(super) fn get(&self, stage: &str) -> Option<Lock> {
+        lock(&self.file).0.debian.get(stage).cloned()
+    }
+
+    pub(super) fn put(&self, stage: &str, new: Lock) {
+        let mut file = lock(&self.file);
+        file.0.debian.insert(stage.to_owned(), new);
+        file.1 = true;
+    }
+}
+
+/// What all steps of one build share.
+pub(crate) struct Session<'a> {
+    pub store: &'a Store,
+    pub cache: &'a Cache,
+    pub executor: &'a dyn Executor,
+    pub sink: &'a dyn Sink,
+    /// The caller's wish to stop.
+    pub cancel: &'a Cancel,
+    /// Set when the caller cancels or a step fails.
+    pub stop: Cancel,
+    pub jobs: usize,
+    pub platform: Platform,
+    pub compression: Compression,
+    /// The constant that files get.
+    pub mtime: Mtime,
+    pub no_cache: &'a NoCache,
+    pub retest: bool,
+    /// Nothing is run: keys and decisions only.
+    pub dry: bool,
+    pub secrets: &'a BTreeMap<String, Vec<u8>>,
+    /// Variables for steps that are in no key and in no image.
+    pub proxy_env: &'a [(String, String)],
+    pub debian: &'a Settings,
+    pub locks: &'a Locks,
+    pub earlier: Option<BuildRecord>,
+    pub shared: Shared,
+}
+
+/// What the threads of a session write to.
+#[derive(Default)]
+pub(crate) struct Shared {
+    layers: Mutex<HashMap<BlobDigest, Layer>>,
+    contexts: Mutex<HashMap<PathBuf, Arc<ContextTree>>>,
+    running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
+    reports: Mutex<Vec<StepReport>>,
+    steps: Mutex<Vec<StepRecord>>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Session<'_> {
+    pub(super) fn step<'s>(&'s self, vertex: &'s Vertex, position: usize) -> Step<'s> {
+        Step { session: self, vertex, position, output: Output::default(), done: None }
+    }
+
+    /// The layer, opened once for all views of the session.
+    pub(super) fn layer(&self, desc: &LayerDesc) -> Result<Layer, StepCause> {
+        let mut layers = lock(&self.shared.layers);
+        if let Some(layer) = layers.get(&desc.blob) {
+            return Ok(layer.clone());
+        }
+        let layer = Layer::open(self.store, desc)?;
+        layers.insert(desc.blob, layer.clone());
+        Ok(layer)
+    }
+
+    pub(super) fn view(&self, stack: &[Stacked]) -> Result<Arc<View>, StepCause> {
+        let layers: Result<Vec<Layer>, StepCause> =
+            stack.iter().map(|stacked| self.layer(&stacked.desc)).collect();
+        Ok(Arc::new(View::new(layers?)))
+    }
+
+    /// The context at `path`, one for all that use it, so that what was seen
+    /// of a file first holds for the whole build.
+    pub(super) fn context(&self, path: &std::path::Path) -> Result<Arc<ContextTree>, StepCause> {
+        let mut contexts = lock(&self.shared.contexts);
+        if let Some(tree) = contexts.get(path) {
+            return Ok(Arc::clone(tree));
+        }
+        let tree = Arc::new(ContextTree::open(Some(self.store), path)?);
+        contexts.insert(path.to_owned(), Arc::clone(&tree));
+        Ok(tree)
+    }
+
+    pub(crate) fn contexts(&self) -> Vec<Arc<ContextTree>> {
+        lock(&self.shared.contexts).values().cloned().collect()
+    }
+
+    pub(super) fn take_reports(&self) -> Vec<StepReport> {
+        std::mem::take(&mut lock(&self.shared.reports))
+    }
+
+    /// The keys that the steps of this build had.
+    pub(crate) fn build_record(&self) -> BuildRecord {
+        BuildRecord { steps: lock(&self.shared.steps).clone() }
+    }
+
+    /// Held while the work of `key` is looked up or done: of equal keys only
+    /// one runs, and the others find its record.
+    pub(super) fn exclusive(&self, key: CacheKey) -> Arc<Mutex<()>> {
+        Arc::clone(lock(&self.shared.running).entry(key).or_default())
+    }
+}
+
+/// One vertex at work.
+pub(super) struct Step<'s> {
+    pub session: &'s Session<'s>,
+    pub vertex: &'s Vertex,
+    position: usize,
+    pub output: Output,
+    done: Option<(StepStatus, String, Option<DiffId>)>,
+}
+
+impl Step<'_> {
+    /// Decides whether `record` stands for `key`. Tells the sink if the step will run.
+    pub(super) fn decide(
+        &mut self,
+        key: CacheKey,
+        record: Option<Record>,
+        parts: &Parts,
+        origins: &[String],
+    ) -> Result<Decision, StepCause> {
+        let meta = &self.vertex.meta;
+        let session = self.session;
+        let policy = Policy {
+            forbidden: session.no_cache.forbids(meta.step.as_deref(), &meta.stage),
+            retest: session.retest && self.is_test(),
+            max_age: meta.max_age,
+            now: now(),
+        };
+        let decision = decide(record, policy);
+        match &decision {
+            Decision::Hit(record) => {
+                self.done = Some((StepStatus::Cached, stands(), layer_of(record.outcome)));
+            }
+            Decision::Run(miss) => {
+                let old = self.earlier_parts()?;
+                let reason = reason(miss, parts, old.as_ref(), origins);
+                if !session.dry {
+                    session.cache.save_parts(key, parts)?;
+                    let vertex = self.vertex.id;
+                    session.sink.event(Event::Started { vertex, reason: reason.clone() });
+                }
+                self.done = Some((StepStatus::Ran, reason, None));
+            }
+        }
+        self.note(key);
+        Ok(decision)
+    }
+
+    fn is_test(&self) -> bool {
+        matches!(&self.vertex.op, Op::Exec(exec) if exec.kind == ExecKind::Test)
+    }
+
+    fn earlier_parts(&self) -> Result<Option<Parts>, StepCause> {
+        let meta = &self.vertex.meta;
+        let earlier = self.session.earlier.as_ref();
+        let step = earlier.and_then(|b| b.counterpart(&meta.stage, &meta.name, self.position));
+        match step {
+            Some(step) => Ok(self.session.cache.parts(step.key)?),
+            None => Ok(None),
+        }
+    }
+
+    fn note(&self, key: CacheKey) {
+        let meta = &self.vertex.meta;
+        lock(&self.session.shared.steps).push(StepRecord {
+            stage: meta.stage.clone(),
+            name: meta.name.clone(),
+            position: self.position,
+            key,
+        });
+    }
+
+    /// A plan only: this step waits for another one.
+    pub(super) fn waits_for(&mut self, step: &str) {
+        let reason = format!("`{step}` runs before it; the result stands if that makes the same");
+        self.done = Some((StepStatus::Ran, reason, None));
+    }
+
+    /// Keeps what a run made.
+    pub(super) fn save(
+        &mut self,
+        key: CacheKey,
+        parts: &Parts,
+        outcome: Outcome,
+        ran_at: i64,
+        took: Duration,
+    ) -> Result<(), StepCause> {
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.session.cache.save(key, parts, &Record { outcome, ran_at, duration_ms })?;
+        self.made(outcome);
+        Ok(())
+    }
+
+    /// Notes what the step made, for its report.
+    pub(super) fn made(&mut self, outcome: Outcome) {
+        if let Some(done) = &mut self.done {
+            done.2 = layer_of(outcome);
+        }
+    }
+
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>, unit: Unit) {
+        let vertex = self.vertex.id;
+        self.session.sink.event(Event::Progress {
+            vertex,
+            what: what.to_owned(),
+            done,
+            total,
+            unit,
+        });
+    }
+
+    pub(super) fn finish(self, began: Instant) {
+        let Some((status, reason, layer)) = self.done else { return };
+        if !is_reported(&self.vertex.op) {
+            return;
+        }
+        let duration = began.elapsed();
+        let id = self.vertex.id;
+        let told = if status == StepStatus::Cached { Status::Cached } else { Status::Ran };
+        if !self.session.dry {
+            let reason = reason.clone();
+            let event = Event::Finished { vertex: id, status: told, reason, duration, layer };
+            self.session.sink.event(event);
+        }
+        let meta = &self.vertex.meta;
+        let (name, stage) = (meta.name.clone(), meta.stage.clone());
+        let report = StepReport { id, name, stage, status, reason, duration, layer };
+        lock(&self.session.shared.reports).push(report);
+    }
+}
+
+fn layer_of(outcome: Outcome) -> Option<DiffId> {
+    match outcome {
+        Outcome::Layer(diff_id) => Some(diff_id),
+        Outcome::Nothing => None,
+    }
+}
+
+/// All that a step writes to its standard streams, whole.
+#[derive(Default)]
+pub(super) struct Output {
+    kept: Option<tempfile::SpooledTempFile>,
+}
+
+impl Output {
+    /// Keeps more. A full disk loses the rest; the sink has had it.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let kept = self.kept.get_or_insert_with(|| tempfile::spooled_tempfile(OUTPUT_IN_MEMORY));
+        let _ = kept.write_all(bytes);
+    }
+
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        if let Some(mut kept) = self.kept.take() {
+            let _ = kept.seek(SeekFrom::Start(0)).and_then(|_| kept.read_to_end(&mut all));
+        }
+        all
+    }
+}

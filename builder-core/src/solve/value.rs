@@ -1,0 +1,75 @@
+//! What flows along the edges of the graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::digest::{BlobDigest, CacheKey};
+use crate::image::{History, ImageConfig};
+use crate::layer::LayerDesc;
+use crate::source::local::ContextTree;
+use crate::view::Tree;
+
+/// The result of a vertex.
+pub(crate) enum Value {
+    /// A root file system with its config.
+    State(Box<State>),
+    /// A tree to copy from or to mount.
+    Tree(Arc<ContextTree>),
+    /// A plan only: what this would be is known when the named step has run.
+    Unknown {
+        /// Display name of that step.
+        step: String,
+    },
+}
+
+/// A layer of a state, and what made it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stacked {
+    pub desc: LayerDesc,
+    /// For reasons: `copy . /app`, `base`.
+    pub origin: String,
+}
+
+/// The base that a state began with, for annotations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// The name of it: `debian:bookworm`, a tag.
+    pub name: String,
+    /// Its manifest's digest, where it was an image.
+    pub digest: Option<BlobDigest>,
+}
+
+/// A root file system with its config.
+pub(crate) struct State {
+    /// Lowest first.
+    pub layers: Vec<Stacked>,
+    /// Its `history` says how all layers but those of `history` came to be.
+    pub config: ImageConfig,
+    /// What this build added, oldest first.
+    pub history: Vec<History>,
+    /// Where it began.
+    pub base: Option<Base>,
+    /// For each cache mount that an ancestor could write: those executions.
+    pub caches: BTreeMap<String, BTreeSet<CacheKey>>,
+    /// The merged layers.
+    pub view: Arc<dyn Tree>,
+}
+
+impl State {
+    pub(crate) fn origins(&self) -> Vec<String> {
+        self.layers.iter().map(|layer| layer.origin.clone()).collect()
+    }
+}
+
+/// The executions behind the cache mounts of all inputs.
+pub(crate) fn merged_caches(inputs: &[Arc<Value>]) -> BTreeMap<String, BTreeSet<CacheKey>> {
+    let mut merged: BTreeMap<String, BTreeSet<CacheKey>> = BTreeMap::new();
+    for input in inputs {
+        if let Value::State(state) = input.as_ref() {
+            for (id, keys) in &state.caches {
+                merged.entry(id.clone()).or_default().extend(keys);
+            }
+        }
+    }
+    merged
+}
