@@ -38,7 +38,6 @@ fn written(sample: &Sample) -> Vec<builder_core::digest::DiffId> {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn skopeo_copies_our_layout_to_a_docker_archive_that_we_read() {
     if !tools::have(&["skopeo"]) {
         return;
@@ -56,7 +55,6 @@ fn skopeo_copies_our_layout_to_a_docker_archive_that_we_read() {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn our_own_exports_are_taken_in_as_what_they_were() {
     let Some(sample) = Sample::make(Compression::Gzip) else { return };
     let tar = sample.dir.path().join("oci.tar");
@@ -67,7 +65,6 @@ fn our_own_exports_are_taken_in_as_what_they_were() {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn umoci_unpacks_our_layout_to_the_tree_that_local_writes() {
     if !tools::root() || !tools::have(&["umoci", "diff"]) {
         return;
@@ -84,7 +81,6 @@ fn umoci_unpacks_our_layout_to_the_tree_that_local_writes() {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn gnu_tar_lists_the_merged_root_file_system() {
     let Some(sample) = Sample::make(Compression::Gzip) else { return };
     let tar = sample.dir.path().join("rootfs.tar");
@@ -95,7 +91,6 @@ fn gnu_tar_lists_the_merged_root_file_system() {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn docker_loads_runs_and_saves_what_we_wrote() {
     let Some(sample) = Sample::make(Compression::Gzip) else { return };
     let Some(docker) = Engine::start() else { return };
@@ -108,7 +103,6 @@ fn docker_loads_runs_and_saves_what_we_wrote() {
 }
 
 #[test]
-#[ignore = "waits for the store and for layers"]
 fn podman_loads_and_runs_what_we_wrote() {
     if !tools::root() || !tools::have(&["podman", "runc"]) {
         return;

@@ -22,7 +22,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     let _lease = inner.store.lease()?;
     let solved = solve(inner, request, target, &locks, cancel, false)?;
     if let Some(error) = solved.error {
-        return Err(Error::Step { error: Box::new(error), steps: solved.steps });
+        return Err(Error::Step { error, steps: solved.steps });
     }
     let state = state_of(&solved, target)?;
     let written = image::write(inner, request, target, state)?;
@@ -44,7 +44,7 @@ pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Re
     let locks = Locks::new(request.lock.clone(), request.lock_mode);
     let solved = solve(inner, request, target, &locks, cancel, true)?;
     match solved.error {
-        Some(error) => Err(Error::Step { error: Box::new(error), steps: solved.steps }),
+        Some(error) => Err(Error::Step { error, steps: solved.steps }),
         None => Ok(PlanReport { steps: solved.steps }),
     }
 }

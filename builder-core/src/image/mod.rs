@@ -4,7 +4,7 @@
 //! canonical JSON blobs in the store, and images read back from it, checked.
 //!
 //! Invariants: the same facts give the same bytes (keys sorted, no clock, no
-//! host name); what is written passes [`validate`]; what a base's config holds
+//! host name); what is written passes `validate`; what a base's config holds
 //! and this module does not know (Docker's `Shell`, `OnBuild`, `ArgsEscaped`,
 //! vendors' own) is carried along unchanged.
 //!

@@ -3,7 +3,7 @@
 //! In: a [`Plan`], a request's policy, the cache. Out: the state of each wanted
 //! vertex and a report of each step. For each vertex, once its inputs have
 //! values: compute the key from the content of what it depends on (pure, in
-//! [`exec_key`] and `fileop`), [`decide`], then take the recorded layer or run
+//! `exec_key` and `fileop`), `decide`, then take the recorded layer or run
 //! it and save what it made.
 //!
 //! Invariants: a result is saved under a key only if it was made from exactly
@@ -47,7 +47,7 @@ pub(crate) struct Solved {
     /// The steps that were reached, in plan order.
     pub steps: Vec<StepReport>,
     /// The step that failed first.
-    pub error: Option<StepError>,
+    pub error: Option<Box<StepError>>,
 }
 
 /// Carries out what `roots` need of `plan`.
@@ -108,7 +108,7 @@ fn one(
     vertex: &Vertex,
     position: usize,
     inputs: &[Arc<Value>],
-) -> Result<Value, StepError> {
+) -> Result<Value, Box<StepError>> {
     let began = Instant::now();
     let mut step = session.step(vertex, position);
     let result = match &vertex.op {
@@ -133,7 +133,7 @@ fn fail(
     cause: StepCause,
     began: Instant,
     output: Vec<u8>,
-) -> StepError {
+) -> Box<StepError> {
     let canceled =
         matches!(cause, StepCause::Canceled | StepCause::Exec(crate::exec::ExecError::Canceled));
     let cause = if canceled { StepCause::Canceled } else { cause };
@@ -147,13 +147,13 @@ fn fail(
             layer: None,
         });
     }
-    StepError {
+    Box::new(StepError {
         step: vertex.meta.name.clone(),
         stage: vertex.meta.stage.clone(),
         location: vertex.meta.location.clone(),
         output,
         cause,
-    }
+    })
 }
 
 /// The environment of a process in an image: the config's, `over` it, and

@@ -59,7 +59,7 @@ fn names_are_set_replaced_and_removed_from_many_threads() {
     let digest = store.put_blob(b"{}").expect("stored");
     let descriptor = |size: u64| {
         let digest: oci_spec::image::Digest = digest.to_string().parse().expect("a digest");
-        oci_spec::image::Descriptor::new(oci_spec::image::MediaType::ImageManifest, size, digest)
+        Descriptor::new(oci_spec::image::MediaType::ImageManifest, size, digest)
     };
     std::thread::scope(|scope| {
         for number in 0..8 {
