@@ -197,7 +197,7 @@ pub(crate) struct FormatArgs {
 /// An image.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    /// NAME[:TAG], or the start of its digest
+    #[arg(help = "NAME[:TAG], or the start of its digest")]
     pub(crate) image: String,
 }
 
@@ -225,7 +225,7 @@ pub(crate) struct TagArgs {
 /// `phoenix rm`
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
-    /// NAME[:TAG] of each
+    #[arg(help = "NAME[:TAG] of each")]
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

@@ -112,12 +112,12 @@ fn put_name(header: &mut Header, name: &[u8]) -> bool {
     if name.len() <= ustar.name.len() {
         return put_field(&mut ustar.name, name);
     }
-    let slashes = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+    let mut slashes = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
     let fits = |at: &usize| {
         (1..=ustar.prefix.len()).contains(at)
             && (1..=ustar.name.len()).contains(&(name.len() - at - 1))
     };
-    match slashes.filter(fits).next() {
+    match slashes.find(fits) {
         Some(at) => {
             put_field(&mut ustar.prefix, &name[..at]) && put_field(&mut ustar.name, &name[at + 1..])
         }

@@ -64,6 +64,7 @@ impl Read for Tee<'_> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one per stream that is read")]
 enum State<'a> {
     Between(Tee<'a>),
     Gzip(GzDecoder<Tee<'a>>),
