@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
@@ -18,7 +19,7 @@ use tempfile::NamedTempFile;
 use super::compress::FRAME_LEN;
 use super::inflate::{Inflater, Members, Tee};
 use super::pipeline::{Pipeline, Written, cores};
-use super::table::{Facts, Frame, TableBuilder, save};
+use super::table::{Draft, Facts, Frame, TableBuilder};
 use super::untar::{self, Found};
 use super::{Change, Compression, Entry, Kind, Layer, LayerDesc, LayerError};
 use crate::digest::{BlobDigest, ContentDigest, DiffId};
@@ -63,8 +64,12 @@ pub(super) fn import_within(
     expected: Option<&BlobDigest>,
     limits: Limits,
 ) -> Result<LayerDesc, LayerError> {
-    let mut writer = store.blob_writer()?;
-    let passed = pass(store, blob, &mut |bytes| writer.write_all(bytes), compression, limits);
+    let (mut writer, mut size) = (store.blob_writer()?, 0);
+    let mut seen = |bytes: &[u8]| {
+        size += bytes.len() as u64;
+        writer.write_all(bytes)
+    };
+    let passed = pass(store, blob, &mut seen, compression, limits);
     let check = |actual: BlobDigest| match expected {
         Some(expected) if *expected != actual => Err(LayerError::Digest {
             what: "blob digest",
@@ -80,9 +85,11 @@ pub(super) fn import_within(
     }
     let passed = passed?;
     check(writer.digest())?;
-    let (digest, size) = writer.commit()?;
-    let diff_id = passed.save(store, digest, size, compression)?;
-    Ok(LayerDesc { blob: digest, diff_id, size, compression })
+    let desc = LayerDesc { blob: writer.digest(), diff_id: passed.tar.diff_id, size, compression };
+    let drafts = passed.draft(store, &desc)?;
+    writer.commit()?;
+    drafts.place()?;
+    Ok(desc)
 }
 
 /// Makes the table and data of a blob of the store again.
@@ -107,8 +114,10 @@ pub(super) fn index(
     if BlobDigest::from_bytes(hasher.finalize().into()) != *blob {
         return Err(LayerError::Damaged { what: "blob", layer: blob.short() });
     }
-    let diff_id = passed?.save(store, *blob, size, compression)?;
-    Ok(LayerDesc { blob: *blob, diff_id, size, compression })
+    let passed = passed?;
+    let desc = LayerDesc { blob: *blob, diff_id: passed.tar.diff_id, size, compression };
+    passed.draft(store, &desc)?.place()?;
+    Ok(desc)
 }
 
 struct Seen<'a>(&'a mut dyn FnMut(&[u8]) -> io::Result<()>);
@@ -132,14 +141,10 @@ struct Passed {
 }
 
 impl Passed {
-    fn save(
-        self,
-        store: &Store,
-        blob: BlobDigest,
-        blob_size: u64,
-        compression: Compression,
-    ) -> Result<DiffId, LayerError> {
+    /// Writes table and data, beside their places.
+    fn draft(self, store: &Store, desc: &LayerDesc) -> Result<Drafts, LayerError> {
         let Self { tar: TarFacts { diff_id, tar_size, hashes, data }, table, members } = self;
+        let (compression, blob_size) = (desc.compression, desc.size);
         let plain = compression == Compression::None;
         // A last member without content leaves the counts unequal.
         let seekable = plain || (members.even && members.places.len() == hashes.len());
@@ -156,17 +161,29 @@ impl Passed {
             Frame { offset, len, hash: *hash }
         });
         let frames: Vec<Frame> = frames.collect();
-        if let Some(data) = data {
-            let path = store.data_path(&diff_id);
+        let blob = desc.blob;
+        let facts = Facts { blob, diff_id, blob_size, tar_size, compression, seekable };
+        let table = Draft::new(store, table, facts, &frames)?;
+        Ok(Drafts { table, data: data.map(|data| (data, store.data_path(&diff_id))) })
+    }
+}
+
+/// Table and data of a layer, not yet in their places.
+struct Drafts {
+    table: Draft,
+    data: Option<(NamedTempFile, PathBuf)>,
+}
+
+impl Drafts {
+    fn place(self) -> Result<(), LayerError> {
+        if let Some((data, path)) = self.data {
             data.persist(&path).map_err(|error| StoreError::Io {
                 action: "writing",
                 path,
                 source: error.error,
             })?;
         }
-        let facts = Facts { blob, diff_id, blob_size, tar_size, compression, seekable };
-        save(store, table, facts, &frames)?;
-        Ok(diff_id)
+        self.table.place()
     }
 }
 

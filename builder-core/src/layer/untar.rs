@@ -336,27 +336,17 @@ impl Raw {
     /// The entry; `None` for what is no content.
     fn found(&self, stream: &Stream<'_>) -> Result<Option<Found>, LayerError> {
         let name = self.name();
-        let path = layer_path(&name)?;
-        let change = match path.name() {
-            OPAQUE_NAME => {
-                let path = path.parent().expect("it has a name");
-                return Ok(Some(Found {
-                    entry: Entry { path, change: Change::Opaque },
-                    extents: vec![],
-                }));
-            }
-            marker if marker.starts_with(AUFS_PREFIX) => return Ok(None),
-            marker if marker.starts_with(WHITEOUT_PREFIX) => {
-                let (parent, marker) = path.split().expect("it has a name");
-                let gone = &marker[WHITEOUT_PREFIX.len()..];
-                let path = parent.join(gone).map_err(|source| name_error(&name, source))?;
-                return Ok(Some(Found {
-                    entry: Entry { path, change: Change::Whiteout },
-                    extents: vec![],
-                }));
-            }
-            _ => self.change(&name, &path, stream)?,
+        // Told apart before the name is judged: with its prefix it may be longer than a name.
+        let end = name.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+        let (parent, last) = match name[..end].iter().rposition(|b| *b == b'/') {
+            Some(at) => (&name[..at], &name[at + 1..end]),
+            None => (&b""[..], &name[..end]),
         };
+        if last.starts_with(WHITEOUT_PREFIX) {
+            return marker(&name, &layer_path(parent)?, last);
+        }
+        let path = layer_path(&name)?;
+        let change = self.change(&name, &path, stream)?;
         let Some(change) = change else { return Ok(None) };
         let mut extents = vec![];
         if let Change::Present { kind, .. } = &change {
@@ -434,6 +424,20 @@ impl Raw {
             xattrs: self.pax.xattrs.clone(),
         })
     }
+}
+
+/// What a name that begins with `.wh.` says of `parent`.
+fn marker(name: &[u8], parent: &LayerPath, last: &[u8]) -> Result<Option<Found>, LayerError> {
+    let entry = match last {
+        OPAQUE_NAME => Entry { path: parent.clone(), change: Change::Opaque },
+        _ if last.starts_with(AUFS_PREFIX) => return Ok(None),
+        _ => {
+            let gone = parent.join(&last[WHITEOUT_PREFIX.len()..]);
+            let path = gone.map_err(|source| name_error(name, source))?;
+            Entry { path, change: Change::Whiteout }
+        }
+    };
+    Ok(Some(Found { entry, extents: vec![] }))
 }
 
 fn layer_path(name: &[u8]) -> Result<LayerPath, LayerError> {

@@ -11,7 +11,7 @@ use tar::EntryType;
 use super::compress::FRAME_LEN;
 use super::header::{BLOCK, Member, padding};
 use super::pipeline::{Pipeline, Written, cores};
-use super::table::{Facts, TableBuilder, save};
+use super::table::{Draft, Facts, TableBuilder};
 use super::{
     Change, Compression, Entry, Extent, Kind, LayerDesc, LayerError, LayerPath, Meta, Mtime,
 };
@@ -121,7 +121,7 @@ impl LayerWriter {
             compression: self.compression,
             seekable: true,
         };
-        save(&self.store, self.table, facts, &frames)?;
+        Draft::new(&self.store, self.table, facts, &frames)?.place()?;
         Ok(LayerDesc { blob, diff_id, size: blob_size, compression: self.compression })
     }
 

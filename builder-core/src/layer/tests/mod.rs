@@ -1,6 +1,10 @@
 //! Tests of layers as a whole: written, read, imported, damaged.
 
 mod damage;
+mod foreign;
+mod hostile;
+mod interop;
+mod tree;
 mod written;
 
 use std::io::Read;
