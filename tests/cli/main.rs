@@ -1,6 +1,7 @@
 //! Tests of the command line: one file per command or promise. Each runs the
 //! real `phoenix` with a store and a home of its own.
 
+mod build;
 mod completions;
 mod doctor;
 mod exit_codes;

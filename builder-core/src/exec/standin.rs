@@ -1,13 +1,10 @@
-//! Stands in for `root::served` and `root::capture` until those are there.
+//! Serves the tree of a step until `root::served` has been shown to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Read};
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,8 +14,7 @@ use fuser::{
     ReplyOpen, Request, Session, SessionACL,
 };
 
-use crate::digest::ContentDigest;
-use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
+use crate::layer::LayerPath;
 use crate::view::{Node, NodeKind, Tree};
 
 const TTL: Duration = Duration::from_secs(1 << 30);
@@ -179,73 +175,4 @@ impl Filesystem for Stand {
         }
         reply.ok();
     }
-}
-
-/// Takes an entry and its content.
-pub(super) type EntrySink<'a> = &'a mut dyn FnMut(&Entry, Option<&mut dyn Read>) -> io::Result<()>;
-
-/// Gives every entry of an upper, in the order of paths.
-pub(super) fn walk_upper(_: BorrowedFd<'_>, upper: &Path, sink: EntrySink<'_>) -> io::Result<()> {
-    let mut links = BTreeMap::new();
-    walk(upper, &LayerPath::root(), &mut links, sink)
-}
-
-fn walk(
-    dir: &Path,
-    path: &LayerPath,
-    links: &mut BTreeMap<u64, LayerPath>,
-    sink: EntrySink<'_>,
-) -> io::Result<()> {
-    let mut names: Vec<_> = fs::read_dir(dir)?
-        .map(|entry| Ok(entry?.file_name().into_vec()))
-        .collect::<io::Result<_>>()?;
-    names.sort();
-    for name in names {
-        let host = dir.join(OsStr::from_bytes(&name));
-        let path = path.join(&name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        let found = host.symlink_metadata()?;
-        let kind = found.file_type();
-        let device = |rdev: u64| (rustix::fs::major(rdev), rustix::fs::minor(rdev));
-        let meta = Meta {
-            mode: found.mode() & 0o7777,
-            uid: found.uid(),
-            gid: found.gid(),
-            mtime: Mtime { secs: found.mtime(), nanos: found.mtime_nsec().try_into().unwrap_or(0) },
-            xattrs: Xattrs::new(),
-        };
-        let mut content = None;
-        let change = if kind.is_char_device() && found.rdev() == 0 {
-            Change::Whiteout
-        } else if let Some(target) = links.get(&found.ino()) {
-            Change::Hardlink { target: target.clone() }
-        } else {
-            let (major, minor) = device(found.rdev());
-            let kind = if kind.is_dir() {
-                Kind::Directory
-            } else if kind.is_symlink() {
-                Kind::Symlink { target: fs::read_link(&host)?.into_os_string().into_vec() }
-            } else if kind.is_char_device() {
-                Kind::CharDevice { major, minor }
-            } else if kind.is_block_device() {
-                Kind::BlockDevice { major, minor }
-            } else if kind.is_fifo() {
-                Kind::Fifo
-            } else if kind.is_socket() {
-                Kind::Socket
-            } else {
-                content = Some(fs::File::open(&host)?.take(found.len()));
-                Kind::File { size: found.len(), content: ContentDigest::from_bytes([0; 32]) }
-            };
-            if found.nlink() > 1 && !kind.is_dir() {
-                links.insert(found.ino(), path.clone());
-            }
-            Change::Present { meta, kind }
-        };
-        let entry = Entry { path: path.clone(), change };
-        sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
-        if kind.is_dir() {
-            walk(&host, &path, links, sink)?;
-        }
-    }
-    Ok(())
 }

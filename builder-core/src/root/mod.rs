@@ -1,3 +1,4 @@
 //! What a step stands on.
 
+pub mod capture;
 pub mod served;

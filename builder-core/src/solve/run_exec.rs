@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::decide::Decision;
 use super::error::StepCause;
@@ -17,11 +17,14 @@ use crate::digest::CacheKey;
 use crate::event::{Event, Stream};
 use crate::exec::{self, Job, JobMount, JobMountKind, JobSink, Keep, Owner, Process, Stdio};
 use crate::image::History;
-use crate::layer::{Entry, LayerError, LayerPath, LayerWriter};
+use crate::layer::{Change, Entry, LayerError, LayerPath, LayerWriter, Mtime};
 use crate::plan::key::Parts;
 use crate::plan::op::{Exec, ExecKind, Mount, MountKind, Sharing};
 use crate::store::{CacheMountGuard, MountSharing};
 use crate::view::{self, Tree, passwd};
+
+/// Times of files come from a clock that ticks more slowly than ours.
+const CLOCK_LAG: Duration = Duration::from_millis(50);
 
 pub(super) fn run(
     step: &mut Step<'_>,
@@ -139,7 +142,7 @@ fn execute(
     std::fs::create_dir(&upper).map_err(|source| StepCause::Io { path: upper.clone(), source })?;
     let job = Job { root: Arc::clone(&state.view), work: upper, process, mounts, keep };
     let (ran_at, began) = (now(), Instant::now());
-    let mut sink = Capture { step, layer: None, error: None };
+    let mut sink = Capture { step, layer: None, error: None, since: since() };
     let ended = session.executor.run(job, &mut sink, &session.stop);
     let Capture { layer, error, .. } = sink;
     context_is_unchanged(session)?;
@@ -237,6 +240,8 @@ struct Capture<'a, 's> {
     step: &'a mut Step<'s>,
     layer: Option<LayerWriter>,
     error: Option<LayerError>,
+    /// A time at or after this was not set on purpose.
+    since: Mtime,
 }
 
 impl Capture<'_, '_> {
@@ -262,12 +267,32 @@ impl JobSink for Capture<'_, '_> {
         if entry.path.is_root() {
             return Ok(());
         }
-        self.append(entry, content).map_err(|error| {
+        let entry = settled(entry, self.since, self.step.session.mtime);
+        self.append(&entry, content).map_err(|error| {
             let told = io::Error::other(chain(&error));
             self.error = Some(error);
             told
         })
     }
+}
+
+/// Now, less what the kernel's coarse clock may lag behind.
+fn since() -> Mtime {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.saturating_sub(CLOCK_LAG);
+    Mtime { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
+}
+
+/// The entry with the time that it has in the layer: an earlier time was set on
+/// purpose (by dpkg, by tar) and stays, all else gets the constant.
+fn settled(entry: &Entry, since: Mtime, constant: Mtime) -> Entry {
+    let mut entry = entry.clone();
+    if let Change::Present { meta, kind } = &mut entry.change
+        && (kind.is_dir() || meta.mtime >= since)
+    {
+        meta.mtime = constant;
+    }
+    entry
 }
 
 fn next_state(

@@ -133,7 +133,7 @@ fn fuse(host: &Host) -> Check {
             "fuse",
             format!("/dev/fuse: {error}"),
             "sudo modprobe fuse; sudo chmod 0666 /dev/fuse (in a container: --device /dev/fuse)\n\
-             until then bases are unpacked, which takes time and space",
+             until then no step that runs something can be built",
         ),
     }
 }

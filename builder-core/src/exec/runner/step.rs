@@ -1,8 +1,8 @@
 //! One step, from order to done.
 
-use std::fs::{self, File};
+use std::fs::{self};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,7 @@ use super::super::spec::{Fault, FaultKind, OrFault, Report, Step, WireEntry};
 use super::super::sys;
 use super::super::wire::{CONTENT, Wire};
 use super::{inside, mounts, next_order, remove, stopped, userns};
+use crate::root::capture::walk_upper;
 
 /// An errno that no system call of ours gives: the child has said already what
 /// failed.
@@ -135,9 +136,8 @@ fn wait(wire: &Wire, child: &mut Child) -> io::Result<(std::process::ExitStatus,
 /// Tells Phoenix every entry of the upper.
 fn capture(wire: &Wire, step: &Step) -> Result<(), Fault> {
     let upper = step.work.join("upper");
-    let dir = File::open(&upper).or_kind(FaultKind::Capture, "opening the upper")?;
     let mut failed = Ok(());
-    let walked = super::super::standin::walk_upper(dir.as_fd(), &upper, &mut |entry, content| {
+    let walked = walk_upper(&upper, &mut |entry, content| {
         wire.send(&Report::Entry(WireEntry::from(entry)), &[])?;
         content.map_or(Ok(()), |content| send_content(wire, content))
     });

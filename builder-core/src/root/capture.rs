@@ -1,0 +1,212 @@
+//! What a step wrote: the upper of an overlayfs as entries of a layer.
+//!
+//! In: the upper's directory, read inside the namespaces in which it was
+//! written, so that ids are the image's. Out: entries in the order of paths,
+//! content as a stream.
+//!
+//! All that the upper holds is given, never compared with what is below.
+//! Overlayfs's own marks become changes (kernel documentation, "overlayfs"):
+//! character devices 0:0 and files marked `overlay.whiteout` are whiteouts,
+//! directories marked `overlay.opaque` hide what is below; its attributes are
+//! dropped. Limitation: sockets are left out, as no tar can hold one.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use crate::digest::ContentDigest;
+use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
+
+/// Takes an entry, and for a regular file its content.
+pub type EntrySink<'a> = &'a mut dyn FnMut(&Entry, Option<&mut dyn Read>) -> io::Result<()>;
+
+/// Largest list of attributes' names, and largest value, in Linux.
+const MAX_XATTR: usize = 64 << 10;
+
+/// Gives every entry of an upper, in the order of paths. The digests of files
+/// are all zeros: not known yet.
+///
+/// # Errors
+/// If the upper cannot be read, or the sink refuses.
+pub fn walk_upper(upper: &Path, sink: EntrySink<'_>) -> io::Result<()> {
+    let mut links = HashMap::new();
+    walk(upper, &LayerPath::root(), &mut links, sink)
+}
+
+fn walk(
+    dir: &Path,
+    path: &LayerPath,
+    links: &mut HashMap<(u64, u64), LayerPath>,
+    sink: EntrySink<'_>,
+) -> io::Result<()> {
+    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_vec()));
+    let mut names: Vec<Vec<u8>> = names.collect::<io::Result<_>>()?;
+    names.sort();
+    for name in names {
+        let host = dir.join(OsStr::from_bytes(&name));
+        let path = path.join(&name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        let found = host.symlink_metadata()?;
+        if found.file_type().is_socket() {
+            continue;
+        }
+        let all = xattrs(&host)?;
+        let change = change(&host, &path, &found, &all, links)?;
+        let is_file = matches!(&change, Change::Present { kind: Kind::File { .. }, .. });
+        let mut content = if is_file { Some(File::open(&host)?.take(found.len())) } else { None };
+        let entry = Entry { path: path.clone(), change };
+        sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
+        if found.is_dir() {
+            if is_marked(&all, "opaque") {
+                sink(&Entry { path: path.clone(), change: Change::Opaque }, None)?;
+            }
+            walk(&host, &path, links, sink)?;
+        }
+    }
+    Ok(())
+}
+
+fn change(
+    host: &Path,
+    path: &LayerPath,
+    found: &Metadata,
+    all: &Xattrs,
+    links: &mut HashMap<(u64, u64), LayerPath>,
+) -> io::Result<Change> {
+    let kind = found.file_type();
+    let is_device = kind.is_char_device() && found.rdev() == 0;
+    if is_device || (kind.is_file() && is_marked(all, "whiteout")) {
+        return Ok(Change::Whiteout);
+    }
+    if found.nlink() > 1 && !kind.is_dir() {
+        let identity = (found.dev(), found.ino());
+        if let Some(target) = links.get(&identity) {
+            return Ok(Change::Hardlink { target: target.clone() });
+        }
+        links.insert(identity, path.clone());
+    }
+    let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
+    let kind = if kind.is_dir() {
+        Kind::Directory
+    } else if kind.is_symlink() {
+        Kind::Symlink { target: fs::read_link(host)?.into_os_string().into_vec() }
+    } else if kind.is_char_device() {
+        Kind::CharDevice { major, minor }
+    } else if kind.is_block_device() {
+        Kind::BlockDevice { major, minor }
+    } else if kind.is_fifo() {
+        Kind::Fifo
+    } else {
+        Kind::File { size: found.len(), content: ContentDigest::from_bytes([0; 32]) }
+    };
+    let nanos = u32::try_from(found.mtime_nsec()).unwrap_or(0);
+    let meta = Meta {
+        mode: found.mode() & 0o7777,
+        uid: found.uid(),
+        gid: found.gid(),
+        mtime: Mtime { secs: found.mtime(), nanos },
+        xattrs: all.iter().filter_map(|(name, value)| kept(name, value)).collect(),
+    };
+    Ok(Change::Present { meta, kind })
+}
+
+/// Whether overlayfs has left this mark, as root or in a user namespace.
+fn is_marked(all: &Xattrs, mark: &str) -> bool {
+    ["trusted.overlay.", "user.overlay."]
+        .iter()
+        .any(|prefix| all.contains_key(format!("{prefix}{mark}").as_bytes()))
+}
+
+/// An attribute as the image carries it; `None` for what belongs to the host.
+fn kept(name: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let overlay: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+    if overlay.iter().any(|prefix| name.starts_with(prefix)) {
+        return None;
+    }
+    if name == b"security.capability" {
+        return Some((name.to_vec(), without_namespace(value)));
+    }
+    let carried: [&[u8]; 3] = [b"user.", b"trusted.", b"system.posix_acl_"];
+    carried.iter().any(|prefix| name.starts_with(prefix)).then(|| (name.to_vec(), value.to_vec()))
+}
+
+/// File capabilities without the id of the user namespace's root: version 3
+/// as version 2 (`linux/capability.h`, `struct vfs_ns_cap_data`).
+fn without_namespace(value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    if value.len() == 24 && value[3] == 3 {
+        value.truncate(20);
+        value[3] = 2;
+    }
+    value
+}
+
+fn xattrs(host: &Path) -> io::Result<Xattrs> {
+    let mut list = vec![0; MAX_XATTR];
+    let len = match rustix::fs::llistxattr(host, &mut list[..]) {
+        Ok(len) => len,
+        Err(rustix::io::Errno::NOTSUP) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let mut all = Xattrs::new();
+    let mut value = Vec::new();
+    for name in list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        value.resize(MAX_XATTR, 0);
+        match rustix::fs::lgetxattr(host, name, &mut value[..]) {
+            Ok(len) => drop(all.insert(name.to_vec(), value[..len].to_vec())),
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_lose_their_namespace_and_the_hosts_attributes_stay_behind() {
+        let mut v3 = vec![1, 0, 0, 3];
+        v3.extend([7; 16]);
+        v3.extend([0xa0, 0x86, 1, 0]);
+        let (_, v2) = kept(b"security.capability", &v3).expect("carried");
+        assert_eq!((v2.len(), v2[3], &v2[4..]), (20, 2, &[7; 16][..]));
+        assert_eq!(kept(b"security.capability", &v2).expect("carried").1, v2);
+        assert!(kept(b"user.note", b"x").is_some());
+        for host in ["security.selinux", "trusted.overlay.origin", "user.overlay.opaque"] {
+            assert_eq!(kept(host.as_bytes(), b"y"), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn entries_come_in_order_with_their_links_and_without_sockets() {
+        let dir = tempfile::tempdir().expect("a temp dir");
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("a")).expect("made");
+        fs::write(at("a/x"), "content").expect("written");
+        fs::hard_link(at("a/x"), at("a.b")).expect("linked");
+        std::os::unix::fs::symlink("../out", at("l")).expect("linked");
+        let _socket = std::os::unix::net::UnixListener::bind(at("s")).expect("bound");
+        let mut seen = Vec::new();
+        walk_upper(dir.path(), &mut |entry, content| {
+            let mut text = String::new();
+            content.map(|content| content.read_to_string(&mut text)).transpose()?;
+            let kind = match &entry.change {
+                Change::Hardlink { target } => format!("link {}", target.display()),
+                Change::Present { kind: Kind::Directory, .. } => "dir".into(),
+                Change::Present { kind: Kind::Symlink { .. }, .. } => "symlink".into(),
+                _ => text,
+            };
+            seen.push((entry.path.display(), kind));
+            Ok(())
+        })
+        .expect("walked");
+        let expected =
+            [("/a", "dir"), ("/a/x", "content"), ("/a.b", "link /a/x"), ("/l", "symlink")];
+        assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind.to_owned())));
+    }
+}
