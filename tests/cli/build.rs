@@ -38,7 +38,7 @@ fn with_busybox(home: &Home) -> Option<()> {
     }
     fs::copy(busybox, home.path("root/bin/busybox")).expect("copied");
     for tool in ["sh", "cat", "mkdir", "rm", "touch", "test", "ls", "sleep", "grep"] {
-        std::os::unix::fs::symlink("busybox", home.path(&format!("root/bin/{tool}")))
+        std::os::unix::fs::symlink("busybox", home.path(format!("root/bin/{tool}")))
             .expect("linked");
     }
     home.write("root/old/file", "old");
