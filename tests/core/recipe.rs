@@ -178,7 +178,10 @@ fn judged_by_schema(recipes: &[String]) -> Option<Vec<bool>> {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     let script = "import sys,json\nimport yaml,jsonschema\nd=json.load(sys.stdin)\njsonschema.Draft202012Validator.check_schema(d[0])\nv=jsonschema.Draft202012Validator(d[0])\nprint(json.dumps([v.is_valid(yaml.safe_load(t)) for t in d[1]]))";
-    let mut child = Command::new("python3")
+    // Where Debian's packages put their modules, whatever else is on the PATH.
+    let debian = "/usr/bin/python3";
+    let python = if std::path::Path::new(debian).exists() { debian } else { "python3" };
+    let mut child = Command::new(python)
         .args(["-c", script])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
