@@ -107,6 +107,16 @@ fn writes_are_captured_with_their_kinds_owners_and_modes() {
 }
 
 #[test]
+fn a_directory_made_again_hides_what_was_in_it() {
+    let Some(mut bench) = Bench::new() else { return };
+    bench.tree = bench.tree.clone().dir("opt/d").file("opt/d/old", 0o644, b"x").dir("opt/kept");
+    let seen = bench.sh("rm -r /opt/d; mkdir /opt/d; echo new >/opt/d/new; echo x >/opt/kept/f");
+    assert_eq!(seen.paths(), ["/opt", "/opt/d", "/opt/d/new", "/opt/kept", "/opt/kept/f"]);
+    assert_eq!(seen.opaque, ["/opt/d"]);
+    assert!(seen.meta("/opt/d").0.xattrs.is_empty());
+}
+
+#[test]
 fn a_failed_step_gives_nothing() {
     let Some(bench) = Bench::new() else { return };
     let (seen, exit) = bench.run(sh("echo x >/f; exit 1"), vec![]);

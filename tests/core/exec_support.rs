@@ -134,6 +134,8 @@ pub(crate) struct Seen {
     pub(crate) out: Vec<u8>,
     pub(crate) err: Vec<u8>,
     pub(crate) entries: BTreeMap<String, (Entry, Vec<u8>)>,
+    /// Directories that hide what was there before.
+    pub(crate) opaque: Vec<String>,
 }
 
 impl JobSink for Seen {
@@ -144,6 +146,10 @@ impl JobSink for Seen {
         }
     }
     fn captured(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> io::Result<()> {
+        if entry.change == Change::Opaque {
+            self.opaque.push(entry.path.display());
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         if let Some(content) = content {
             content.read_to_end(&mut bytes)?;

@@ -60,7 +60,7 @@ fn walk(
         let entry = Entry { path: path.clone(), change };
         sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
         if found.is_dir() {
-            if is_marked(&all, "opaque") {
+            if is_opaque(&all) {
                 sink(&Entry { path: path.clone(), change: Change::Opaque }, None)?;
             }
             walk(&host, &path, links, sink)?;
@@ -111,6 +111,13 @@ fn change(
         xattrs: all.iter().filter_map(|(name, value)| kept(name, value)).collect(),
     };
     Ok(Change::Present { meta, kind })
+}
+
+/// Whether a directory hides what is below it. (A mark of `x` says only that
+/// there may be whiteouts in it.)
+fn is_opaque(all: &Xattrs) -> bool {
+    let names: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
+    names.iter().any(|name| all.get(*name).is_some_and(|value| value == b"y"))
 }
 
 /// Whether overlayfs has left this mark, as root or in a user namespace.
@@ -208,5 +215,51 @@ mod tests {
         let expected =
             [("/a", "dir"), ("/a/x", "content"), ("/a.b", "link /a/x"), ("/l", "symlink")];
         assert_eq!(seen, expected.map(|(path, kind)| (path.to_owned(), kind.to_owned())));
+    }
+
+    fn changes(upper: &Path) -> Vec<(String, Change)> {
+        let mut seen = Vec::new();
+        walk_upper(upper, &mut |entry, _| {
+            seen.push((entry.path.display(), entry.change.clone()));
+            Ok(())
+        })
+        .expect("walked");
+        seen
+    }
+
+    #[test]
+    fn only_a_mark_of_y_makes_a_directory_opaque() {
+        let dir = tempfile::tempdir().expect("a temp dir");
+        for (name, mark) in [("x", "x"), ("y", "y")] {
+            fs::create_dir(dir.path().join(name)).expect("made");
+            let flags = rustix::fs::XattrFlags::empty();
+            let at = dir.path().join(name);
+            rustix::fs::lsetxattr(at, "user.overlay.opaque", mark.as_bytes(), flags)
+                .expect("user attributes in the temporary directory");
+        }
+        let opaque = changes(dir.path()).into_iter().filter(|(_, what)| *what == Change::Opaque);
+        let opaque: Vec<_> = opaque.map(|(path, _)| path).collect();
+        assert_eq!(opaque, ["/y"]);
+    }
+
+    #[test]
+    fn capabilities_of_a_file_are_captured() {
+        let dir = tempfile::tempdir().expect("a temp dir");
+        let file = dir.path().join("ping");
+        fs::write(&file, "x").expect("written");
+        let (name, flags) = ("security.capability", rustix::fs::XattrFlags::empty());
+        let value = [&[1, 0, 0, 2, 0, 0x20, 0, 0][..], &[0; 12]].concat();
+        if rustix::fs::lsetxattr(&file, name, &value, flags).is_err() {
+            let strict = std::env::var_os("PHOENIX_TESTS_STRICT").is_some();
+            assert!(!strict, "{name} cannot be set here");
+            eprintln!("SKIPPED: {name} cannot be set here (wants root)");
+            return;
+        }
+        match &changes(dir.path())[0].1 {
+            Change::Present { meta, .. } => {
+                assert_eq!(meta.xattrs.get(name.as_bytes()), Some(&value));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -335,3 +335,26 @@ pub(super) fn stacked(
     let (config, base) = (state.config.clone(), state.base.clone());
     Ok(Value::State(Box::new(State { layers, config, history, base, caches, view })))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{Kind, Meta};
+
+    #[test]
+    fn times_from_the_start_on_and_of_directories_become_the_constant() {
+        let at = |secs| Mtime { secs, nanos: 0 };
+        let fifo = || Kind::Fifo;
+        let table =
+            [(fifo(), 99, 99), (fifo(), 100, 7), (fifo(), 9_000, 7), (Kind::Directory, 99, 7)];
+        for (kind, found, wanted) in table {
+            let meta = Meta { mtime: at(found), ..Meta::root_owned(0o755) };
+            let path = LayerPath::new("x").expect("a plain name");
+            let entry = Entry { path, change: Change::Present { meta, kind } };
+            let Change::Present { meta, kind } = settled(&entry, at(100), at(7)).change else {
+                panic!("it stays what it is");
+            };
+            assert_eq!(meta.mtime, at(wanted), "{kind:?} of {found}");
+        }
+    }
+}
