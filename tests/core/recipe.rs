@@ -180,7 +180,7 @@ fn judged_by_schema(recipes: &[String]) -> Option<Vec<bool>> {
     let script = "import sys,json\nimport yaml,jsonschema\nd=json.load(sys.stdin)\njsonschema.Draft202012Validator.check_schema(d[0])\nv=jsonschema.Draft202012Validator(d[0])\nprint(json.dumps([v.is_valid(yaml.safe_load(t)) for t in d[1]]))";
     // Where Debian's packages put their modules, whatever else is on the PATH.
     let debian = "/usr/bin/python3";
-    let python = if std::path::Path::new(debian).exists() { debian } else { "python3" };
+    let python = if Path::new(debian).exists() { debian } else { "python3" };
     let mut child = Command::new(python)
         .args(["-c", script])
         .stdin(Stdio::piped())
