@@ -13,7 +13,7 @@ use crate::view::memory::Memory;
 use crate::view::{Links, Node, NodeKind, ReadAt, TreeError};
 
 fn settings(from_context: bool) -> Settings<'static> {
-    Settings { cwd: "/work", mtime: Mtime { secs: 7, nanos: 0 }, from_context }
+    Settings { cwd: "/srv", mtime: Mtime { secs: 7, nanos: 0 }, from_context }
 }
 
 fn plain(sources: &[&str], dest: &str) -> Copy {
@@ -76,7 +76,7 @@ fn target() -> Memory {
     Memory::new()
         .file("etc/passwd", "root:x:0:0::/root:\napp:x:1000:1001::/app:\n")
         .file("etc/group", "root:x:0:\nwww:x:33:\n")
-        .directory("work")
+        .directory("srv")
         .directory("srv/existing/sub")
         .mode("srv/existing", 0o700)
         .link("var/www", "/srv/existing")
@@ -121,13 +121,13 @@ fn copies_follow_the_rules_of_the_dockerfile() {
     let table: Vec<(&[&str], &str, Vec<String>)> = vec![
         // File to file, its parents made.
         (&["a.txt"], "/x/y/z", lines(&["dir /x 755", "dir /x/y 755", "file /x/y/z 644"])),
-        (&["run"], "tool", lines(&["file /work/tool 4755"])),
+        (&["run"], "tool", lines(&["file /srv/tool 4755"])),
         (&["./dir/../a.txt"], "../x", lines(&["file /x 644"])),
         (&["/a.txt"], "/srv/file", lines(&["file /srv/file 644"])),
         // File into a directory: by its slash, or because it is one.
         (&["a.txt"], "/x/", lines(&["dir /x 755", "file /x/a.txt 644"])),
         (&["a.txt"], "/srv/existing", lines(&["file /srv/existing/a.txt 644"])),
-        (&["a.txt"], ".", lines(&["file /work/a.txt 644"])),
+        (&["a.txt"], ".", lines(&["file /srv/a.txt 644"])),
         (&["a.txt"], "/", lines(&["file /a.txt 644"])),
         // Many sources, listed or by a glob.
         (&["a.txt", "run"], "/x", lines(&["dir /x 755", "file /x/a.txt 644", "file /x/run 4755"])),
@@ -302,7 +302,7 @@ fn write_mkdir_and_symlink_change_what_must_change() {
         |to: &str, path: &str| FileOp::Symlink { target: to.to_owned(), path: path.to_owned() };
     let table: [(FileOp, Result<&[&str], &str>); 17] = [
         (write("/x/y"), Ok(&["dir /x 755", "file /x/y 644 1000:1001"])),
-        (write("y"), Ok(&["file /work/y 644 1000:1001"])),
+        (write("y"), Ok(&["file /srv/y 644 1000:1001"])),
         (write("/new"), Ok(&["file /srv/later 644 1000:1001"])),
         (write("/srv"), Err("/srv is a directory: it cannot be replaced by a file")),
         (write("/x/"), Err("`/x/` does not name a file")),

@@ -10,7 +10,7 @@ use super::error::StepCause;
 use super::exec_key::{Seen, environment, parts};
 use super::run_config::state;
 use super::session::{Session, Step, lock, now};
-use super::value::{Stacked, State, Value, merged_caches};
+use super::value::{Stacked, State, Value, merged_caches, unknown};
 use super::{chain, secrets};
 use crate::cache::Outcome;
 use crate::digest::CacheKey;
@@ -31,11 +31,9 @@ pub(super) fn run(
     exec: &Exec,
     inputs: &[Arc<Value>],
 ) -> Result<Value, StepCause> {
-    for input in inputs {
-        if let Value::Unknown { step: waits } = input.as_ref() {
-            step.waits_for(waits);
-            return Ok(Value::Unknown { step: waits.clone() });
-        }
+    if let Some(waits) = unknown(inputs) {
+        step.waits_for(waits);
+        return Ok(Value::Unknown { step: waits.to_owned() });
     }
     let state = state(inputs)?.map_err(|_| StepCause::Input { index: 0, expected: "known" })?;
     let session = step.session;

@@ -12,7 +12,7 @@ use super::error::StepCause;
 use super::run_config::state;
 use super::run_exec::{stacked, tree};
 use super::session::{Step, lock, now};
-use super::value::{State, Value, merged_caches};
+use super::value::{State, Value, merged_caches, unknown};
 use crate::cache::Outcome;
 use crate::fileop::{self, FileOpError, Prepared, Settings};
 use crate::plan::key::Parts;
@@ -23,11 +23,9 @@ pub(super) fn run(
     op: &FileOp,
     inputs: &[Arc<Value>],
 ) -> Result<Value, StepCause> {
-    for input in inputs {
-        if let Value::Unknown { step: waits } = input.as_ref() {
-            step.waits_for(waits);
-            return Ok(Value::Unknown { step: waits.clone() });
-        }
+    if let Some(waits) = unknown(inputs) {
+        step.waits_for(waits);
+        return Ok(Value::Unknown { step: waits.to_owned() });
     }
     let state = state(inputs)?.map_err(|_| StepCause::Input { index: 0, expected: "known" })?;
     let session = step.session;

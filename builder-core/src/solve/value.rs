@@ -73,3 +73,11 @@ pub(crate) fn merged_caches(inputs: &[Arc<Value>]) -> BTreeMap<String, BTreeSet<
     }
     merged
 }
+
+/// A plan only: the step that an input still waits for.
+pub(crate) fn unknown(inputs: &[Arc<Value>]) -> Option<&str> {
+    inputs.iter().find_map(|input| match input.as_ref() {
+        Value::Unknown { step } => Some(step.as_str()),
+        _ => None,
+    })
+}
