@@ -2,16 +2,12 @@
 //! mounted, and files that the next run sweeps. And how a step fares as an
 //! ordinary user.
 
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use builder_core::exec::{Cancel, ExecError, IdMap, Process, RootKind};
 
-use crate::exec_support::{Bench, is_empty, runner, sh, skip};
+use crate::exec_support::{Bench, as_user, is_empty, sh};
 
 /// Executes this test program again for one ignored test of this file.
 fn again(test: &str) -> Command {
@@ -100,54 +96,9 @@ fn a_program_that_is_no_runner_is_found_out() {
     );
 }
 
-/// Runs an ignored test of this file as an ordinary user; what it printed.
-fn as_user(test: &str, user: &str) {
-    if !rustix::process::geteuid().is_root() {
-        skip("not root, so no user can be made");
-        return;
-    }
-    let fuse = Path::new("/dev/fuse");
-    if !fuse.exists() {
-        skip("no /dev/fuse");
-        return;
-    }
-    if !Path::new("/usr/bin/newuidmap").exists() {
-        skip("no newuidmap (uidmap)");
-        return;
-    }
-    let _ = Command::new("useradd").args(["--create-home", user]).stderr(Stdio::null()).status();
-    let id = Command::new("id").args(["-u", user]).output().expect("id runs");
-    let uid: u32 = String::from_utf8_lossy(&id.stdout).trim().parse().expect("the user is there");
-    if fuse.metadata().expect("it is there").mode() & 0o006 != 0o006 {
-        std::fs::set_permissions(fuse, std::fs::Permissions::from_mode(0o666)).expect("ours");
-    }
-    let place = tempfile::Builder::new().prefix("phoenix-user").tempdir().expect("a directory");
-    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).expect("ours");
-    let copies = [std::env::current_exe().expect("this"), runner()].map(|from| {
-        let to = place.path().join(from.file_name().expect("a name"));
-        std::fs::copy(&from, &to).expect("it is copied");
-        to
-    });
-    let tmp = place.path().join("tmp");
-    std::fs::create_dir(&tmp).expect("made");
-    std::os::unix::fs::chown(&tmp, Some(uid), Some(uid)).expect("ours");
-    let output = Command::new(&copies[0])
-        .args(["--exact", &format!("exec_crash::{test}"), "--ignored", "--nocapture"])
-        .env("TMPDIR", &tmp)
-        .env("EXEC_TEST_RUNNER", &copies[1])
-        .current_dir("/")
-        .uid(uid)
-        .gid(uid)
-        .output()
-        .expect("it starts");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    let _ = std::io::stderr().write_all(said.as_bytes());
-}
-
 #[test]
 fn an_ordinary_user_with_subordinate_ids_has_all_of_it() {
-    as_user("part_with_subordinate_ids", "phoenix-full");
+    as_user("exec_crash::part_with_subordinate_ids", "phoenix-full");
 }
 
 #[test]
@@ -190,7 +141,7 @@ fn part_with_subordinate_ids() {
 
 #[test]
 fn an_ordinary_user_with_one_id_is_root_or_told_at_once() {
-    as_user("part_with_one_id", "phoenix-full");
+    as_user("exec_crash::part_with_one_id", "phoenix-full");
 }
 
 #[test]

@@ -2,9 +2,12 @@
 //! runner, a sink that remembers.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use builder_core::digest::ContentDigest;
@@ -46,7 +49,7 @@ pub(crate) fn runner() -> PathBuf {
 /// A static busybox of this host.
 pub(crate) fn busybox() -> Option<Vec<u8>> {
     ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = fs::read(path).ok()?;
         // A dynamic one names its loader.
         (!bytes.windows(7).any(|w| w == b"/ld-lin")).then_some(bytes)
     })
@@ -76,6 +79,12 @@ impl Memory {
     }
     pub(crate) fn file(mut self, at: &str, mode: u32, content: &[u8]) -> Self {
         self.put(at, mode, 0, NodeKind::File { size: content.len() as u64 }, content);
+        self
+    }
+    /// Puts any node.
+    pub(crate) fn with(mut self, at: &[u8], node: Node, content: &[u8]) -> Self {
+        let at = LayerPath::new(at).expect("a good path");
+        self.0.insert(at, (node, Arc::new(content.to_vec())));
         self
     }
     pub(crate) fn link(mut self, at: &str, target: &str) -> Self {
@@ -198,7 +207,7 @@ impl Bench {
             skip("no static busybox (busybox-static)");
             return None;
         };
-        if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        if fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
             skip("/dev/fuse cannot be opened");
             return None;
         }
@@ -235,6 +244,51 @@ impl Bench {
     }
 }
 
+/// Runs an ignored test (`module::name`) as an ordinary user.
+pub(crate) fn as_user(test: &str, user: &str) {
+    if !rustix::process::geteuid().is_root() {
+        skip("not root, so no user can be made");
+        return;
+    }
+    let fuse = Path::new("/dev/fuse");
+    if !fuse.exists() {
+        skip("no /dev/fuse");
+        return;
+    }
+    if !Path::new("/usr/bin/newuidmap").exists() {
+        skip("no newuidmap (uidmap)");
+        return;
+    }
+    let _ = Command::new("useradd").args(["--create-home", user]).stderr(Stdio::null()).status();
+    let id = Command::new("id").args(["-u", user]).output().expect("id runs");
+    let uid: u32 = String::from_utf8_lossy(&id.stdout).trim().parse().expect("the user is there");
+    if fuse.metadata().expect("it is there").mode() & 0o006 != 0o006 {
+        fs::set_permissions(fuse, fs::Permissions::from_mode(0o666)).expect("ours");
+    }
+    let place = tempfile::Builder::new().prefix("phoenix-user").tempdir().expect("a directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let copies = [std::env::current_exe().expect("this"), runner()].map(|from| {
+        let to = place.path().join(from.file_name().expect("a name"));
+        fs::copy(&from, &to).expect("it is copied");
+        to
+    });
+    let tmp = place.path().join("tmp");
+    fs::create_dir(&tmp).expect("made");
+    std::os::unix::fs::chown(&tmp, Some(uid), Some(uid)).expect("ours");
+    let output = Command::new(&copies[0])
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("TMPDIR", &tmp)
+        .env("EXEC_TEST_RUNNER", &copies[1])
+        .current_dir("/")
+        .uid(uid)
+        .gid(uid)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let _ = io::stderr().write_all(said.as_bytes());
+}
+
 pub(crate) fn is_empty(dir: &Path) -> bool {
-    std::fs::read_dir(dir).expect("a directory").next().is_none()
+    fs::read_dir(dir).expect("a directory").next().is_none()
 }

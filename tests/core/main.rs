@@ -1,5 +1,6 @@
 //! Tests of `builder-core` as a whole: one file per topic.
 
+mod contract_root;
 mod debian;
 mod floors;
 mod recipe;

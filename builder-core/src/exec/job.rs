@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::points::{Points, resolve};
+use super::points::Points;
 use super::spec::{Ids, MountSpec, MountSpecKind, Step};
-use super::watch::{Failure, Watched};
 use super::{ExecError, Job, JobMount, JobMountKind, Keep, Owner, Stdio};
 use crate::layer::LayerPath;
 use crate::plan::op::Network;
+use crate::root::served::Failure;
+use crate::view::lookup::{resolve, resolve_text};
 use crate::view::{NodeKind, Tree, TreeError};
 
 /// What stays on Phoenix's side of a step.
@@ -27,7 +28,7 @@ pub(super) struct Plan {
 }
 
 /// Splits a job.
-pub(super) fn plan(job: Job, ids: Ids) -> Result<(Step, Plan), ExecError> {
+pub(super) fn plan(job: Job, ids: Ids, unpacked: bool) -> Result<(Step, Plan), ExecError> {
     let Job { root, work, process, mounts, keep } = job;
     let mut plan = Plan { timeout: process.timeout, stdio: process.stdio, ..Plan::default() };
     let mut points = BTreeMap::new();
@@ -48,12 +49,12 @@ pub(super) fn plan(job: Job, ids: Ids) -> Result<(Step, Plan), ExecError> {
         specs.push(MountSpec { target, kind });
     }
     let root_owner = owner(root.as_ref(), &LayerPath::root())?;
-    let watched = Arc::new(Watched::new(root, &plan.failure));
-    plan.trees.insert(0, Arc::new(Points::new(watched, points)));
+    plan.trees.insert(0, Arc::new(Points::new(root, points)));
     let step = Step {
         ids,
         work,
         root: root_owner,
+        unpacked,
         argv: process.argv,
         env: process.env,
         cwd: process.cwd,
@@ -77,8 +78,13 @@ fn point(
     points: &mut BTreeMap<LayerPath, bool>,
 ) -> Result<PathBuf, ExecError> {
     let refuse = |why: &str| ExecError::Mount { target: target.to_owned(), why: why.to_owned() };
-    let path = resolve(root, target.as_bytes())?
-        .ok_or_else(|| refuse("too many symbolic links, or a name that cannot be"))?;
+    let path = match resolve_text(root, target.as_bytes()) {
+        Ok(resolved) => resolved.path,
+        Err(TreeError::Type { .. }) => {
+            return Err(refuse("too many symbolic links, or a name that cannot be"));
+        }
+        Err(error) => return Err(error.into()),
+    };
     if path.is_root() {
         return Err(refuse("it is the root"));
     }
@@ -102,15 +108,14 @@ fn mount(
 ) -> Result<(bool, MountSpecKind), ExecError> {
     Ok(match kind {
         JobMountKind::Tree { tree, source, writable } => {
-            let found = resolve(tree.as_ref(), source.as_bytes())?;
-            let node = found.as_ref().map(|path| tree.node(path)).transpose()?.flatten();
-            let (Some(source), Some(node)) = (found, node) else {
+            let found = resolve(tree.as_ref(), &source)?;
+            let Some(node) = found.node else {
                 let why = format!("{} is not there", source.display());
                 return Err(ExecError::Mount { target: target.to_owned(), why });
             };
+            let source = found.path;
             let root = owner(tree.as_ref(), &LayerPath::root())?;
-            let watched = Arc::new(Watched::new(tree, &plan.failure));
-            plan.trees.insert(index, watched);
+            plan.trees.insert(index, tree);
             let is_dir = node.kind == NodeKind::Directory;
             (is_dir, MountSpecKind::Served { source: host_path(&source), root, writable })
         }

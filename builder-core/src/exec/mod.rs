@@ -30,9 +30,8 @@ mod sandbox;
 mod seccomp;
 mod session;
 mod spec;
-mod standin;
 mod sys;
-mod watch;
+mod unpack;
 mod wire;
 
 use std::io::{self, Read};

@@ -10,44 +10,6 @@ use crate::digest::ContentDigest;
 use crate::layer::{LayerPath, Meta};
 use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
 
-/// How many symbolic links a path may lead through, as the kernel's limit.
-const MAX_LINKS: usize = 40;
-
-/// Follows symbolic links of `path` inside the tree, the last one included.
-/// What is missing stays as it is written. `None` where links run in circles.
-pub(super) fn resolve(tree: &dyn Tree, path: &[u8]) -> Result<Option<LayerPath>, TreeError> {
-    let mut todo: Vec<Vec<u8>> = parts(path);
-    let mut at = LayerPath::root();
-    let mut links = 0;
-    while let Some(part) = todo.pop() {
-        if part == b".." {
-            at = at.parent().unwrap_or_default();
-            continue;
-        }
-        let Ok(next) = at.join(&part) else { return Ok(None) };
-        match tree.node(&next)?.map(|node| node.kind) {
-            Some(NodeKind::Symlink { target }) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Ok(None);
-                }
-                if target.starts_with(b"/") {
-                    at = LayerPath::root();
-                }
-                todo.extend(parts(&target));
-            }
-            _ => at = next,
-        }
-    }
-    Ok(Some(at))
-}
-
-/// The components, last first.
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
-    parts.rev().map(<[u8]>::to_vec).collect()
-}
-
 /// A tree with mount points.
 pub(super) struct Points {
     inner: Arc<dyn Tree>,

@@ -105,11 +105,7 @@ impl Sandbox {
 impl Executor for Sandbox {
     fn run(&self, job: Job, events: &mut dyn JobSink, cancel: &Cancel) -> Result<Exit, ExecError> {
         self.ids.check(&job.process)?;
-        if self.root == RootKind::Unpacked {
-            let source = io::ErrorKind::Unsupported.into();
-            return Err(ExecError::Fuse { source });
-        }
-        let (step, plan) = plan(job, self.wire_ids())?;
+        let (step, plan) = plan(job, self.wire_ids(), self.root == RootKind::Unpacked)?;
         let failure = plan.failure.clone();
         let session = Session::start(&self.runner.program()?, &self.ids)?;
         let exit = session.run(&Order::Step(Box::new(step)), plan, events, cancel);

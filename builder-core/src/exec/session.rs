@@ -1,6 +1,5 @@
 //! One runner from its start to its end.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,11 +13,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::job::Plan;
 use super::spec::{Fault, FaultKind, MARKER, Order, Report, VERSION};
-use super::standin::{Served, serve};
-use super::wire::{Frame, Wire};
+use super::unpack::{Sent, send_tree};
+use super::wire::{Frame, Incoming, Wire};
 use super::{Cancel, ExecError, Exit, ExitStatus, IdMap, JobSink, Stdio, ids};
 use crate::event::Stream;
 use crate::layer::{Change, Entry, Kind};
+use crate::root::served::serve;
 
 /// How long a program may take to say that it is a runner, and a runner to end
 /// once it is told to.
@@ -36,7 +36,6 @@ pub(super) struct Session<'a> {
 #[derive(Default)]
 struct State {
     hello: bool,
-    served: BTreeMap<usize, Served>,
     started: Option<Instant>,
     ended: Option<(ExitStatus, Duration)>,
     fault: Option<Fault>,
@@ -135,7 +134,7 @@ impl<'a> Session<'a> {
             if ready.report {
                 match wire.recv::<Report>()? {
                     Some(Frame::Message(report, fds)) => {
-                        self.take(report, fds, wire, plan, pipes, state, sink)?;
+                        self.take(report, fds, wire, plan, pipes, state, sink, cancel)?;
                     }
                     // Of an entry that was refused.
                     Some(Frame::Content(_)) => {}
@@ -156,6 +155,7 @@ impl<'a> Session<'a> {
         pipes: &mut Pipes,
         state: &mut State,
         sink: &mut dyn JobSink,
+        cancel: &Cancel,
     ) -> io::Result<()> {
         match report {
             Report::Hello { version } if version == VERSION => {
@@ -174,9 +174,16 @@ impl<'a> Session<'a> {
                 else {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
-                match serve(tree.clone(), fd) {
-                    Ok(served) => drop(state.served.insert(index, served)),
-                    Err(source) => state.fail(wire, ExecError::Fuse { source }),
+                if let Err(source) = serve(tree.clone(), fd, plan.failure.clone()) {
+                    state.fail(wire, ExecError::Fuse { source });
+                }
+            }
+            Report::Tree { index } => {
+                let tree = plan.trees.get(&index).ok_or(io::ErrorKind::InvalidData)?;
+                match send_tree(wire, tree.as_ref(), self.ids, cancel) {
+                    Ok(Sent::All) => {}
+                    Ok(Sent::Canceled) => state.kill(wire),
+                    Err(error) => state.fail(wire, error),
                 }
             }
             Report::Started => state.started = Some(Instant::now()),
@@ -306,8 +313,18 @@ fn pass_entry(
         Change::Present { kind: Kind::File { size, .. }, .. } => Some(*size),
         _ => None,
     };
-    let mut content =
-        Content { wire, left: size.unwrap_or(0), part: Vec::new(), at: 0, fault: None };
+    let mut fault = None;
+    let next = || match wire.recv::<Report>()? {
+        Some(Frame::Content(part)) => Ok(part),
+        Some(Frame::Message(Report::Fault(found), _)) => {
+            let error = found.error();
+            fault = Some(found);
+            Err(error)
+        }
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+        Some(_) => Err(io::ErrorKind::InvalidData.into()),
+    };
+    let mut content = Incoming::new(size.unwrap_or(0), next);
     let result = if state.error.is_some() {
         Ok(())
     } else if size.is_some() {
@@ -315,52 +332,15 @@ fn pass_entry(
     } else {
         sink.captured(entry, None)
     };
-    if content.fault.is_none() {
-        io::copy(&mut content, &mut io::sink()).or_else(|error| match content.fault {
-            Some(_) => Ok(0),
-            None => Err(error),
-        })?;
-    }
-    if let Some(fault) = content.fault {
+    // What the sink left is skipped; after a fault there is nothing more.
+    let skipped = if content.failed() { Ok(0) } else { io::copy(&mut content, &mut io::sink()) };
+    drop(content);
+    if let Some(fault) = fault {
         state.fault.get_or_insert(fault);
         return Ok(Ok(()));
     }
+    skipped?;
     Ok(result)
-}
-
-/// A file's content as it comes.
-struct Content<'a> {
-    wire: &'a Wire,
-    left: u64,
-    part: Vec<u8>,
-    at: usize,
-    fault: Option<Fault>,
-}
-
-impl Read for Content<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buf.is_empty() {
-            return Ok(0);
-        }
-        if self.at == self.part.len() {
-            self.at = 0;
-            self.part = match self.wire.recv::<Report>()? {
-                Some(Frame::Content(part)) if part.len() as u64 <= self.left => part,
-                Some(Frame::Message(Report::Fault(fault), _)) => {
-                    let error = fault.error();
-                    self.fault = Some(fault);
-                    return Err(error);
-                }
-                None => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(_) => return Err(io::ErrorKind::InvalidData.into()),
-            };
-        }
-        let n = buf.len().min(self.part.len() - self.at);
-        buf[..n].copy_from_slice(&self.part[self.at..self.at + n]);
-        self.at += n;
-        self.left -= n as u64;
-        Ok(n)
-    }
 }
 
 /// The process's streams: what Phoenix reads, and what the runner is given.

@@ -34,6 +34,11 @@ pub(super) enum Order {
     Clean { ids: Ids, dirs: Vec<PathBuf> },
     /// The id maps are written.
     IdsWritten,
+    /// An entry of a tree that was asked for; frames of content follow if it
+    /// is a non-empty file.
+    Entry(WireEntry),
+    /// That was all of the tree.
+    TreeEnd,
     /// End the process.
     Kill,
 }
@@ -44,6 +49,8 @@ pub(super) struct Step {
     pub(super) ids: Ids,
     pub(super) work: PathBuf,
     pub(super) root: Owner,
+    /// Whether trees are asked for and written out, not served.
+    pub(super) unpacked: bool,
     pub(super) argv: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) cwd: String,
@@ -85,6 +92,8 @@ pub(super) enum Report {
     WriteIds,
     /// A mounted `/dev/fuse` comes with this: 0 is the root, 1.. the mounts.
     Fuse { index: usize },
+    /// All entries of a tree are wanted: numbered as above.
+    Tree { index: usize },
     /// The process runs.
     Started,
     /// The process and all that it started have ended.

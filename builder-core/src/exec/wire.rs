@@ -4,7 +4,7 @@
 //! JSON of a message, or plain bytes of a file's content. Descriptors travel
 //! with the first byte of a frame.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -136,6 +136,48 @@ impl Wire {
     }
 }
 
+/// A file's content as it comes, part by part.
+pub(super) struct Incoming<F> {
+    /// Gets the next part.
+    next: F,
+    left: u64,
+    part: Vec<u8>,
+    at: usize,
+    failed: bool,
+}
+
+impl<F: FnMut() -> io::Result<Vec<u8>>> Incoming<F> {
+    /// `size` bytes, in the parts that `next` gets.
+    pub(super) fn new(size: u64, next: F) -> Self {
+        Self { next, left: size, part: Vec::new(), at: 0, failed: false }
+    }
+
+    /// Whether a part did not come.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
+    }
+}
+
+impl<F: FnMut() -> io::Result<Vec<u8>>> Read for Incoming<F> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 || buf.is_empty() {
+            return Ok(0);
+        }
+        if self.at == self.part.len() {
+            self.at = 0;
+            self.part = (self.next)().inspect_err(|_| self.failed = true)?;
+            if self.part.is_empty() || self.part.len() as u64 > self.left {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        let n = buf.len().min(self.part.len() - self.at);
+        buf[..n].copy_from_slice(&self.part[self.at..self.at + n]);
+        self.at += n;
+        self.left -= n as u64;
+        Ok(n)
+    }
+}
+
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -144,7 +186,7 @@ impl AsFd for Wire {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Seek, Write};
+    use std::io::{Seek, Write};
     use std::os::unix::net::UnixStream;
 
     use super::*;

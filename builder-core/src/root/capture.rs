@@ -18,6 +18,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use super::is_overlays;
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
 
@@ -129,8 +130,7 @@ fn is_marked(all: &Xattrs, mark: &str) -> bool {
 
 /// An attribute as the image carries it; `None` for what belongs to the host.
 fn kept(name: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let overlay: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
-    if overlay.iter().any(|prefix| name.starts_with(prefix)) {
+    if is_overlays(name) {
         return None;
     }
     if name == b"security.capability" {

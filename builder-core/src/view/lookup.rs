@@ -24,7 +24,16 @@ pub struct Resolved {
 /// # Errors
 /// [`TreeError`]: the tree failed, a link loops, or is not a valid path.
 pub fn resolve(tree: &dyn Tree, path: &LayerPath) -> Result<Resolved, TreeError> {
-    Walk::new(tree).go(path.as_bytes(), true)
+    resolve_text(tree, path.as_bytes())
+}
+
+/// Follows every link of a path as it is written, absolute or not, which may
+/// hold `.` and `..`.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_text(tree: &dyn Tree, path: &[u8]) -> Result<Resolved, TreeError> {
+    Walk::new(tree).go(path, true)
 }
 
 /// Follows every link of `path` but the last.

@@ -39,6 +39,12 @@ pub enum TreeError {
         /// Which.
         path: String,
     },
+    /// A character device 0:0 cannot be shown to a step.
+    #[error("{path} is a character device 0:0, which overlayfs would take for a deletion")]
+    Whiteout {
+        /// Which.
+        path: String,
+    },
     /// The path is absent, or of the wrong type for what was asked.
     #[error("{path} is not a {expected}")]
     Type {

@@ -133,7 +133,7 @@ fn fuse(host: &Host) -> Check {
             "fuse",
             format!("/dev/fuse: {error}"),
             "sudo modprobe fuse; sudo chmod 0666 /dev/fuse (in a container: --device /dev/fuse)\n\
-             until then no step that runs something can be built",
+             until then the base is written out for each step, which is slower",
         ),
     }
 }

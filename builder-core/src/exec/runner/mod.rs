@@ -10,6 +10,7 @@ mod inside;
 mod mounts;
 mod remove;
 mod step;
+mod unpack;
 mod userns;
 
 use std::io;
@@ -63,7 +64,7 @@ fn start() -> io::Result<()> {
                 remove::tree(dir).or_fault(format!("removing {}", dir.display()))
             })
         }),
-        Order::IdsWritten | Order::Kill => Ok(()),
+        Order::IdsWritten | Order::Entry(_) | Order::TreeEnd | Order::Kill => Ok(()),
     };
     if let Err(fault) = result {
         wire.send(&Report::Fault(fault), &[])?;

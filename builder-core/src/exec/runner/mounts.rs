@@ -20,7 +20,8 @@ use rustix::mount::{
 use super::super::Owner;
 use super::super::spec::{Fault, FaultKind, Ids, MountSpec, MountSpecKind, OrFault, Report, Step};
 use super::super::wire::Wire;
-use super::etc;
+use super::{etc, unpack};
+use crate::root::served::MOUNT_OPTIONS;
 
 /// Where things are in the job's work directory, which is the current one: so
 /// no mount option names a path of the host.
@@ -39,7 +40,7 @@ pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<PathBuf, Fault> {
     // Mode 0: nothing in it is found by a name but what is bound from it.
     mount("tmpfs", STAGING, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0700"))
         .or_fault("mounting tmpfs")?;
-    served(wire, 0, "lower")?;
+    lower(wire, step, 0, "lower")?;
     overlay(step.ids, "lower", "upper", "work", ROOT, step.root)?;
     let root = step.work.join(ROOT);
     let root_fd =
@@ -58,19 +59,25 @@ fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
+/// Puts a tree at `at`, served or written out.
+fn lower(wire: &Wire, step: &Step, index: usize, at: &str) -> Result<(), Fault> {
+    make_dir(at, 0o755).or_fault("making the work directory")?;
+    if step.unpacked {
+        unpack::receive(wire, index, Path::new(at))
+    } else {
+        served(wire, index, at)
+    }
+}
+
 /// Mounts a file system at `at` that Phoenix serves: it is sent the descriptor.
 fn served(wire: &Wire, index: usize, at: &str) -> Result<(), Fault> {
-    make_dir(at, 0o755).or_fault("making the work directory")?;
     let fuse = fs::OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(libc::O_CLOEXEC)
         .open("/dev/fuse")
         .or_kind(FaultKind::Fuse, "opening /dev/fuse")?;
-    let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
-        fuse.as_raw_fd()
-    );
+    let options = format!("fd={},{MOUNT_OPTIONS}", fuse.as_raw_fd());
     let options = CString::new(options).expect("no NUL in numbers");
     mount("phoenix", at, "fuse", MountFlags::RDONLY, Some(options.as_c_str()))
         .or_kind(FaultKind::Fuse, "mounting the served view")?;
@@ -251,7 +258,7 @@ fn job_mount(
     match &spec.kind {
         MountSpecKind::Served { source, root: owner, writable } => {
             let name = |part: &str| format!("{part}{index}");
-            served(wire, index, &name("lower"))?;
+            lower(wire, step, index, &name("lower"))?;
             let mut top = name("lower");
             if *writable {
                 make_dir(name("merged"), 0o755).or_kind(FaultKind::Mount, &shown)?;

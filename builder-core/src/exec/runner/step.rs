@@ -169,7 +169,9 @@ fn clean_up(step: &Step) -> Result<(), Fault> {
         while unmount(&path, UnmountFlags::DETACH).is_ok() {}
         let name = entry.file_name();
         let written = name.as_encoded_bytes();
-        if written.starts_with(b"upper") || written.starts_with(b"work") {
+        let ours = |name: &&[u8]| written.starts_with(name);
+        let unpacked = step.unpacked && written.starts_with(b"lower");
+        if unpacked || [&b"upper"[..], b"work"].iter().any(ours) {
             remove::tree(&path).or_fault(what())?;
         } else {
             // A mount point, empty, or it is not removed: never through a mount.
