@@ -261,6 +261,38 @@ pub(crate) struct CatArgs {
 /// `phoenix run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
+    /// Give the command a terminal (done anyway where there is one at both ends)
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+
+    /// Pass standard input (always done)
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Remove the copy afterwards (always done)
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+
+    /// Set a variable, or pass on the one that is set here (repeatable)
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+
+    /// Run as another user of the image
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+
+    /// Start in another directory of the image
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+
+    /// Run this program instead of the image's entrypoint; CMD are its arguments
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+
+    /// The network that the command has
+    #[arg(long, value_enum, default_value_t, value_name = "NETWORK")]
+    pub(crate) network: NetworkArg,
+
     #[command(flatten)]
     pub(crate) image: ImageArgs,
 
@@ -311,6 +343,16 @@ pub(crate) enum CompressionArg {
     Gzip,
     /// Faster and smaller; Docker 23 or Podman 4 and newer
     Zstd,
+}
+
+/// A network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// The host's
+    #[default]
+    Host,
+    /// None but a loopback device
+    None,
 }
 
 /// A kind of output.

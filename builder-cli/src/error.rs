@@ -164,7 +164,10 @@ impl CliError {
             | Self::SecretUnset { .. }
             | Self::StdoutTwice => Exit::Usage,
             Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
-            Self::NotStarted { .. } => Exit::NotStarted,
+            Self::NotStarted { source } => match &**source {
+                Self::Engine(error) => not_started(error),
+                _ => Exit::NotStarted,
+            },
             Self::Path { .. } | Self::Ambiguous { .. } => Exit::Usage,
             Self::Stdout { .. }
             | Self::Signals { .. }
@@ -186,6 +189,16 @@ impl CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         Self::Engine(Box::new(error))
+    }
+}
+
+/// As a shell and docker tell it.
+fn not_started(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Exec(ExecError::NotFound { .. }) => Exit::Command(127),
+        EngineError::Exec(ExecError::NotExecutable { .. }) => Exit::Command(126),
+        EngineError::Exec(ExecError::Canceled) => Exit::Interrupted,
+        _ => Exit::NotStarted,
     }
 }
 

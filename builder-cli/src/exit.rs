@@ -39,7 +39,8 @@ Exit codes:
   3    the recipe is wrong
   4    this host cannot: see `phoenix doctor`
   5    trouble with the store, a file, an image or the network
-  125  `phoenix run` could not start the command (else: the command's own code)
+  125  `phoenix run` could not start the command (126: it cannot be executed,
+       127: it is not there; else: the command's own code)
   130  interrupted (Ctrl-C); 143 terminated";
 
 impl Exit {

@@ -7,7 +7,7 @@ use signal_hook::iterator::Signals;
 
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, terminal};
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
@@ -19,8 +19,10 @@ pub(crate) fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError
     let watch = move || {
         for signal in signals.forever() {
             if RECEIVED.swap(signal, Ordering::SeqCst) != 0 {
+                terminal::restore();
                 std::process::exit(i32::from(ending(signal).code()));
             }
+            terminal::restore();
             output::complain("stopping (again to stop at once)");
             stop();
         }

@@ -14,6 +14,7 @@ mod files;
 mod interrupt;
 mod output;
 mod settings;
+mod terminal;
 mod ui;
 
 use std::process::ExitCode;

@@ -13,7 +13,7 @@
 //! | `http_proxy`, `https_proxy`, `no_proxy`, and in capitals | downloads; also given to steps, in no key and no image |
 //! | `PATH` | where `doctor` looks for tools |
 //! | `PHOENIX_PARAM_*` | values of a recipe's params |
-//! | any | `--secret id=..,env=NAME` |
+//! | any | `--secret id=..,env=NAME`, `run -e NAME` |
 
 use std::collections::BTreeMap;
 use std::env;
@@ -83,6 +83,11 @@ impl Settings {
     pub(crate) fn variable_bytes(&self, name: &str) -> Option<Vec<u8>> {
         use std::os::unix::ffi::OsStringExt;
         env::var_os(name).map(OsString::into_vec)
+    }
+
+    /// The environment variable `name`, where it is set and text.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        env::var(name).ok()
     }
 
     /// The proxy variables that are set.

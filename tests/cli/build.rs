@@ -24,7 +24,7 @@ fn statuses(metadata: &Value) -> Vec<&str> {
 }
 
 /// A root file system with a shell, or `None` with the reason said.
-fn with_busybox(home: &Home) -> Option<()> {
+pub(crate) fn with_busybox(home: &Home) -> Option<()> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
     let can_run = fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
     let Some(busybox) = busybox.filter(|_| can_run) else {

@@ -10,4 +10,5 @@ mod images;
 mod init;
 mod no_test_forgotten;
 mod phoenix;
+mod run;
 mod validate;

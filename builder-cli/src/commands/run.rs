@@ -1,18 +1,21 @@
 //! `phoenix run`: a command in an image, on a throwaway copy.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use builder_core::engine::RunRequest;
+use builder_core::engine::{Engine, RunRequest, RunStreams};
+use builder_core::error::{Error, Result};
 use builder_core::event::Silent;
-use builder_core::exec::{Cancel, ExitStatus};
+use builder_core::exec::{Cancel, ExecError, Exit as Ended, ExitStatus, TerminalSize};
 use builder_core::image::blob_digest;
 use builder_core::plan::op::Network;
 
-use crate::args::RunArgs;
+use crate::args::{NetworkArg, RunArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::interrupt;
 use crate::settings::Settings;
+use crate::terminal::{self, Lent};
+use crate::{interrupt, output};
 
 /// Runs it; its exit code becomes ours, and 128 and the number of a signal
 /// that ended it, as in a shell.
@@ -22,19 +25,68 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError>
     let request = RunRequest {
         image: blob_digest(&named.descriptor)?,
         command: args.command.clone(),
-        entrypoint: None,
-        env: Vec::new(),
-        workdir: None,
-        user: None,
-        network: Network::Host,
+        entrypoint: args.entrypoint.clone().map(|program| vec![program]),
+        env: env(&args.env, settings),
+        workdir: args.workdir.clone(),
+        user: args.user.clone(),
+        network: match args.network {
+            NetworkArg::Host => Network::Host,
+            NetworkArg::None => Network::None,
+        },
     };
     let cancel = Cancel::new();
     let stop = cancel.clone();
     interrupt::on_signal(move || stop.cancel())?;
     let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-    let ended = engine.run_image_blocking(&request, &cancel);
-    let ended = ended.map_err(|error| CliError::NotStarted { source: Box::new(error.into()) })?;
-    Ok(exit(ended.status))
+    let size = terminal::size().or(args.tty.then_some(terminal::FALLBACK));
+    let ended = match size {
+        Some(size) => on_terminal(&engine, &request, size, &cancel),
+        None => engine.run_image_blocking(&request, RunStreams::Own, &cancel),
+    };
+    match ended {
+        Ok(ended) => Ok(exit(ended.status)),
+        // The person knows: they asked for it.
+        Err(Error::Exec(ExecError::Canceled)) => {
+            Ok(interrupt::received().unwrap_or(Exit::Interrupted))
+        }
+        Err(error) => Err(CliError::NotStarted { source: Box::new(error.into()) }),
+    }
+}
+
+/// With a terminal of the command's own, which the caller's is lent to.
+fn on_terminal(
+    engine: &Engine,
+    request: &RunRequest,
+    size: TerminalSize,
+    cancel: &Cancel,
+) -> Result<Ended> {
+    let mut lent = None;
+    let mut take = |theirs: OwnedFd| {
+        let stop = cancel.clone();
+        match Lent::to(theirs, move || stop.cancel()) {
+            Ok(terminal) => lent = Some(terminal),
+            Err(error) => {
+                output::complain(&format!("the terminal cannot be lent: {error}"));
+                cancel.cancel();
+            }
+        }
+    };
+    let streams = RunStreams::Terminal { size, take: &mut take };
+    let ended = engine.run_image_blocking(request, streams, cancel);
+    if let Some(lent) = lent {
+        lent.finish();
+    }
+    ended
+}
+
+/// A name alone stands for the variable of that name here; one that is not set
+/// is left out, as in docker.
+fn env(args: &[String], settings: &Settings) -> Vec<(String, String)> {
+    let pair = |arg: &String| match arg.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => settings.variable(arg).map(|value| (arg.clone(), value)),
+    };
+    args.iter().filter_map(pair).collect()
 }
 
 fn exit(status: ExitStatus) -> Exit {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use request::{BuildRequest, BuildResult, OutputKind, OutputSpec, PlanReport};
-pub use run_image::RunRequest;
+pub use run_image::{RunRequest, RunStreams};
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -123,9 +123,10 @@ impl Engine {
     pub fn run_image_blocking(
         &self,
         request: &RunRequest,
+        streams: RunStreams<'_>,
         cancel: &Cancel,
     ) -> Result<crate::exec::Exit> {
-        run_image::run(&self.inner, request, cancel)
+        run_image::run(&self.inner, request, streams, cancel)
     }
 
     /// As [`Self::build_blocking`]; dropping the future cancels the build.

@@ -1,13 +1,14 @@
 //! `phoenix run`: a command in an image, on a throwaway upper.
 
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Inner;
 use crate::digest::BlobDigest;
 use crate::error::Result;
 use crate::event::Stream;
-use crate::exec::{Cancel, Exit, HOSTNAME, Job, JobSink, Keep, Process, Stdio};
+use crate::exec::{Cancel, Exit, HOSTNAME, Job, JobSink, Keep, Process, Stdio, TerminalSize};
 use crate::image::read_image;
 use crate::layer::{Entry, Layer};
 use crate::plan::op::Network;
@@ -32,16 +33,41 @@ pub struct RunRequest {
     pub network: Network,
 }
 
-struct Nowhere;
+/// The standard streams of a command in an image.
+pub enum RunStreams<'a> {
+    /// The caller's own.
+    Own,
+    /// A terminal of the command's own.
+    Terminal {
+        /// How large it is at first.
+        size: TerminalSize,
+        /// Takes its other end, before the command starts, as
+        /// [`JobSink::terminal`].
+        take: &'a mut dyn FnMut(OwnedFd),
+    },
+}
 
-impl JobSink for Nowhere {
+/// Keeps nothing, and hands a terminal on.
+struct Streams<'a>(RunStreams<'a>);
+
+impl JobSink for Streams<'_> {
     fn output(&mut self, _: Stream, _: &[u8]) {}
     fn captured(&mut self, _: &Entry, _: Option<&mut dyn Read>) -> io::Result<()> {
         Ok(())
     }
+    fn terminal(&mut self, terminal: OwnedFd) {
+        if let RunStreams::Terminal { take, .. } = &mut self.0 {
+            take(terminal);
+        }
+    }
 }
 
-pub(super) fn run(inner: &Inner, request: &RunRequest, cancel: &Cancel) -> Result<Exit> {
+pub(super) fn run(
+    inner: &Inner,
+    request: &RunRequest,
+    streams: RunStreams<'_>,
+    cancel: &Cancel,
+) -> Result<Exit> {
     let image = read_image(&inner.store, &request.image)?;
     let layers: Result<Vec<Layer>, _> =
         image.layers.iter().map(|desc| Layer::open(&inner.store, desc)).collect();
@@ -59,7 +85,17 @@ pub(super) fn run(inner: &Inner, request: &RunRequest, cancel: &Cancel) -> Resul
     if argv.is_empty() {
         argv.push("/bin/sh".to_owned());
     }
-    let env = crate::solve::environment(config.env_pairs(), &request.env, &user.home);
+    let mut env = crate::solve::environment(config.env_pairs(), &request.env, &user.home);
+    let stdio = match &streams {
+        RunStreams::Own => Stdio::Inherit,
+        RunStreams::Terminal { size, .. } => {
+            if env.iter().all(|(name, _)| name != "TERM") {
+                // The one that every image's terminfo has.
+                env.push(("TERM".to_owned(), "xterm".to_owned()));
+            }
+            Stdio::Terminal(*size)
+        }
+    };
     let work = inner.store.work_dir()?;
     let process = Process {
         argv,
@@ -71,12 +107,12 @@ pub(super) fn run(inner: &Inner, request: &RunRequest, cancel: &Cancel) -> Resul
         network: request.network,
         timeout: None,
         hostname: HOSTNAME.to_owned(),
-        stdio: Stdio::Inherit,
+        stdio,
         needs_ids: false,
     };
     let root = work.path().join("root");
     std::fs::create_dir(&root)
         .map_err(|source| crate::error::Error::Io { path: root.clone(), source })?;
     let job = Job { root: view, work: root, process, mounts: Vec::new(), keep: Keep::Discard };
-    Ok(inner.executor.run(job, &mut Nowhere, cancel)?)
+    Ok(inner.executor.run(job, &mut Streams(streams), cancel)?)
 }

@@ -64,6 +64,10 @@ pub(super) fn plan(job: Job, ids: Ids, unpacked: bool) -> Result<(Step, Plan), E
         own_network: process.network == Network::None,
         hostname: process.hostname,
         inherit: process.stdio == Stdio::Inherit,
+        terminal: match process.stdio {
+            Stdio::Terminal(size) => Some(size),
+            Stdio::Piped | Stdio::Inherit => None,
+        },
         capture: keep == Keep::Capture,
         mounts: specs,
     };

@@ -17,6 +17,17 @@
 //! true as soon as the runner has seen the socket close, and only files in the
 //! job's work directory can remain ([`Sandbox::clean`]).
 //!
+//! What a process may and sees is what it is in a container of Docker, which a
+//! test compares, but for this:
+//!
+//! | here | in Docker |
+//! |---|---|
+//! | the filter is that of 2026; x32 calls fail | an older version's, see the test's list |
+//! | no control groups, and none seen in `/sys/fs/cgroup` | its own |
+//! | 1024 open files, more if asked for | as many as the daemon has |
+//! | a constant host name, not in the environment | a random one, in `HOSTNAME` too |
+//! | `/etc/hostname` is the image's | a mount |
+//!
 //! Limitations: no cgroups (a step may use all memory and processors), no
 //! user-defined security modules, Linux on x86-64 and 64-bit ARM only.
 
@@ -35,6 +46,7 @@ mod unpack;
 mod wire;
 
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +159,18 @@ pub enum Stdio {
     Piped,
     /// The caller's own, as they are.
     Inherit,
+    /// A new terminal of this size, whose other end goes to
+    /// [`JobSink::terminal`].
+    Terminal(TerminalSize),
+}
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// Something mounted into the root of a process.
@@ -216,6 +240,13 @@ pub trait JobSink {
     /// # Errors
     /// An error ends the job and comes back as [`ExecError::Sink`].
     fn captured(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> io::Result<()>;
+
+    /// The other end of the process's terminal, before the process starts
+    /// ([`Stdio::Terminal`] only). Reading it fails with `EIO` once nothing
+    /// holds the terminal any more, and all that was written has been read.
+    fn terminal(&mut self, terminal: OwnedFd) {
+        drop(terminal);
+    }
 }
 
 /// How a process ended.

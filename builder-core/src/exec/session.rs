@@ -186,6 +186,10 @@ impl<'a> Session<'a> {
                     Err(error) => state.fail(wire, error),
                 }
             }
+            Report::Terminal => {
+                let terminal = fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?;
+                sink.terminal(terminal);
+            }
             Report::Started => state.started = Some(Instant::now()),
             Report::Ended { code, signal } => {
                 pipes.drain(sink)?;
@@ -352,6 +356,9 @@ fn streams(stdio: Stdio) -> io::Result<(Pipes, Vec<OwnedFd>)> {
             io::stderr().as_fd().try_clone_to_owned()?,
         ];
         return Ok((Pipes { open: Vec::new() }, own.into()));
+    }
+    if let Stdio::Terminal(_) = stdio {
+        return Ok((Pipes { open: Vec::new() }, Vec::new()));
     }
     let (out, their_out) = pipe_with(PipeFlags::CLOEXEC)?;
     let (err, their_err) = pipe_with(PipeFlags::CLOEXEC)?;

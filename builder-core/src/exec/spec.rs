@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Owner;
+use super::{Owner, TerminalSize};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, PathError, Xattrs};
 
@@ -61,6 +61,8 @@ pub(super) struct Step {
     pub(super) hostname: String,
     /// Three descriptors come with the message: the caller's streams.
     pub(super) inherit: bool,
+    /// None come; a terminal is made, and its other end is handed out.
+    pub(super) terminal: Option<TerminalSize>,
     pub(super) capture: bool,
     pub(super) mounts: Vec<MountSpec>,
 }
@@ -94,6 +96,8 @@ pub(super) enum Report {
     Fuse { index: usize },
     /// All entries of a tree are wanted: numbered as above.
     Tree { index: usize },
+    /// The other end of the process's terminal comes with this.
+    Terminal,
     /// The process runs.
     Started,
     /// The process and all that it started have ended.

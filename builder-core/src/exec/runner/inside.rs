@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, unmount};
 use rustix::process::{
-    Gid, Resource, Rlimit, Signal, Uid, getrlimit, pivot_root, setrlimit, setsid,
+    Gid, Resource, Rlimit, Signal, Uid, getrlimit, ioctl_tiocsctty, pivot_root, setrlimit, setsid,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, clear_ambient_capability_set,
@@ -62,6 +62,9 @@ pub(super) fn enter(step: &Step, root: &Path) -> Result<(), Fault> {
         sys::ignore_interrupts(false);
     } else {
         setsid().or_fault("making a session")?;
+    }
+    if step.terminal.is_some() {
+        ioctl_tiocsctty(io::stdin()).or_fault("taking the terminal")?;
     }
     rustix::system::sethostname(step.hostname.as_bytes()).or_fault("setting the host name")?;
     // Of its own, so that the runner keeps its root when this one is changed.
@@ -148,7 +151,11 @@ fn become_user(step: &Step) -> Result<(), Fault> {
     clear_ambient_capability_set().or_fault("dropping capabilities")?;
     seccomp::install().or_fault("installing the system call filter")?;
     if step.ids != Ids::Single {
-        let groups: Vec<Gid> = step.groups.iter().map(|id| Gid::from_raw(*id)).collect();
+        // The own group is among the others, as under Docker: else a set-group-id
+        // program could shed it, and with it what modes deny to the group.
+        let own = (!step.groups.contains(&step.gid)).then_some(step.gid);
+        let all = own.iter().chain(&step.groups);
+        let groups: Vec<Gid> = all.map(|id| Gid::from_raw(*id)).collect();
         set_thread_groups(&groups).or_fault("setting groups")?;
     }
     let (uid, gid) = (Uid::from_raw(step.uid), Gid::from_raw(step.gid));

@@ -10,6 +10,7 @@ mod inside;
 mod mounts;
 mod remove;
 mod step;
+mod terminal;
 mod unpack;
 mod userns;
 

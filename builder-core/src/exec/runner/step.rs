@@ -16,7 +16,7 @@ use rustix::thread::UnshareFlags;
 use super::super::spec::{Fault, FaultKind, OrFault, Report, Step, WireEntry};
 use super::super::sys;
 use super::super::wire::{CONTENT, Wire};
-use super::{inside, mounts, next_order, remove, stopped, userns};
+use super::{inside, mounts, next_order, remove, stopped, terminal, userns};
 use crate::root::capture::walk_upper;
 
 /// An errno that no system call of ours gives: the child has said already what
@@ -71,10 +71,13 @@ fn in_namespaces(wire: &Wire, step: &Step, stdio: Vec<OwnedFd>) -> Result<(), Fa
 
 /// Forks and executes the program.
 fn spawn(wire: &Wire, step: &Step, root: &Path, stdio: Vec<OwnedFd>) -> Result<Child, Fault> {
-    let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(stdio).map_err(|_| {
-        Fault::new(FaultKind::Setup, "taking streams", &io::ErrorKind::InvalidInput.into())
-    })?;
-    if !step.inherit {
+    let [stdin, stdout, stderr] = match step.terminal {
+        Some(size) => terminal::open(wire, step, root, size)?,
+        None => <[OwnedFd; 3]>::try_from(stdio).map_err(|_| {
+            Fault::new(FaultKind::Setup, "taking streams", &io::ErrorKind::InvalidInput.into())
+        })?,
+    };
+    if !step.inherit && step.terminal.is_none() {
         // So that a step of another user can open /dev/stdout.
         for pipe in [&stdout, &stderr] {
             let owner = (rustix::fs::Uid::from_raw(step.uid), rustix::fs::Gid::from_raw(step.gid));
