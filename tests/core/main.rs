@@ -13,3 +13,4 @@ mod exec_steps;
 mod exec_support;
 mod interop_docker;
 mod interop_image;
+mod seccomp_docker;

@@ -172,7 +172,8 @@ const LINKS: [(&str, &str); 6] = [
 /// A small `/dev`, as Docker's users know it.
 fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
-    let dev = mount_below(root, "dev", "tmpfs", MountFlags::NOSUID, "mode=755,size=65536k")?;
+    let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
+    let dev = mount_below(root, "dev", "tmpfs", flags, "mode=755,size=65536k")?;
     let path = by_fd(&dev);
     for (name, major, minor) in DEVICES {
         device(&dev, name, major, minor).or_fault(format!("making /dev/{name}"))?;
