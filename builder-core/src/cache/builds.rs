@@ -1,8 +1,14 @@
 //! What the builds of one recipe did: the memory behind every "because".
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::CacheKey;
+
+/// Most steps that are kept: builds that fail again and again under other
+/// names would leave more and more.
+const KEPT: usize = 10_000;
 
 /// One step of an earlier build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,26 +31,33 @@ pub struct BuildRecord {
 }
 
 impl BuildRecord {
-    /// The step that most likely is the same one: equal stage and name (the
-    /// nearest position if there are several), else equal stage and position.
+    /// The step that most likely is the same one: equal stage and name, else
+    /// one of the stage whose name the recipe (`named`, by stage and name) no
+    /// longer has; of several the nearest. `None` for a step that is new.
     #[must_use]
-    pub fn counterpart(&self, stage: &str, name: &str, position: usize) -> Option<&StepRecord> {
-        let of_stage = || self.steps.iter().filter(|step| step.stage == stage);
-        of_stage()
-            .filter(|step| step.name == name)
-            .min_by_key(|step| step.position.abs_diff(position))
-            .or_else(|| of_stage().find(|step| step.position == position))
+    pub fn counterpart(
+        &self,
+        (stage, name, position): (&str, &str, usize),
+        named: &dyn Fn(&str, &str) -> bool,
+    ) -> Option<&StepRecord> {
+        let nearest = |wanted: &dyn Fn(&StepRecord) -> bool| {
+            let of_stage = self.steps.iter().filter(|step| step.stage == stage && wanted(step));
+            of_stage.min_by_key(|step| step.position.abs_diff(position))
+        };
+        nearest(&|step| step.name == name)
+            .or_else(|| nearest(&|step| !named(&step.stage, &step.name)))
     }
 
-    /// Puts this build's steps over those of `older`: a step that this build
-    /// did not come to keeps what is known of it.
+    /// Puts this build's steps over those of `older`: what is known of a step
+    /// that this build did not come to stays. Of a stage that was `whole`, all
+    /// of whose steps it came to, nothing older does.
     #[must_use]
-    pub fn over(mut self, older: Option<Self>) -> Self {
-        let known = |steps: &[StepRecord], old: &StepRecord| {
-            steps.iter().any(|new| new.stage == old.stage && new.position == old.position)
-        };
+    pub fn over(mut self, older: Option<Self>, whole: &dyn Fn(&str) -> bool) -> Self {
+        let known: HashSet<(String, String)> =
+            self.steps.iter().map(|step| (step.stage.clone(), step.name.clone())).collect();
         for old in older.into_iter().flat_map(|build| build.steps) {
-            if !known(&self.steps, &old) {
+            let stays = !whole(&old.stage) && self.steps.len() < KEPT;
+            if stays && !known.contains(&(old.stage.clone(), old.name.clone())) {
                 self.steps.push(old);
             }
         }
@@ -62,20 +75,29 @@ mod tests {
     }
 
     #[test]
-    fn the_counterpart_is_found_by_name_then_by_position() {
+    fn the_counterpart_is_found_by_name_then_among_those_that_are_gone() {
         let build = BuildRecord { steps: vec![step("a", 0), step("b", 1), step("a", 5)] };
-        let position = |name, at| build.counterpart("main", name, at).map(|s| s.position);
-        assert_eq!(position("a", 4), Some(5));
-        assert_eq!(position("b", 9), Some(1));
-        assert_eq!(position("new words", 1), Some(1));
-        assert_eq!(position("new words", 7), None);
-        assert_eq!(build.counterpart("other", "a", 0), None);
+        let position = |name, at, now: &[&str]| {
+            let named = |_: &str, name: &str| now.contains(&name);
+            build.counterpart(("main", name, at), &named).map(|s| s.position)
+        };
+        assert_eq!(position("a", 4, &["a", "b"]), Some(5));
+        assert_eq!(position("b", 9, &["a", "b"]), Some(1));
+        // `b` was rewritten, and something was put above it.
+        assert_eq!(position("b2", 2, &["x", "a", "b2"]), Some(1));
+        assert_eq!(position("x", 0, &["x", "a", "b"]), None, "a step that is new");
+        let other = build.counterpart(("other", "a", 0), &|_, _| false);
+        assert_eq!(other, None);
     }
 
     #[test]
     fn steps_that_were_not_reached_keep_what_is_known() {
-        let older = BuildRecord { steps: vec![step("a", 0), step("b", 1)] };
-        let merged = BuildRecord { steps: vec![step("a2", 0)] }.over(Some(older));
-        assert_eq!(merged.steps, vec![step("a2", 0), step("b", 1)]);
+        let older = || Some(BuildRecord { steps: vec![step("a", 0), step("b", 1)] });
+        let failed = BuildRecord { steps: vec![step("x", 0)] }.over(older(), &|_| false);
+        assert_eq!(failed.steps, vec![step("x", 0), step("a", 0), step("b", 1)]);
+        let again = BuildRecord { steps: vec![step("a", 3)] }.over(older(), &|_| false);
+        assert_eq!(again.steps, vec![step("a", 3), step("b", 1)]);
+        let ended = BuildRecord { steps: vec![step("a", 0)] }.over(older(), &|_| true);
+        assert_eq!(ended.steps, vec![step("a", 0)]);
     }
 }

@@ -63,7 +63,7 @@ impl Cache {
     pub fn lookup(&self, key: CacheKey) -> Result<Option<Record>, CacheError> {
         let Some(record) = self.read::<Record>(RESULTS, &key.hex())? else { return Ok(None) };
         let stands = match record.outcome {
-            Outcome::Layer(diff_id) => self.layer_any(diff_id)?.is_some(),
+            Outcome::Layer(diff_id) => self.layer_prefer(diff_id, None)?.is_some(),
             Outcome::Nothing => true,
         };
         Ok(stands.then_some(record))
@@ -92,7 +92,9 @@ impl Cache {
         Ok(Some(record))
     }
 
-    /// Keeps what a source gave. The layers must be durable.
+    /// Keeps what a source gave. The layers must be durable. Those that were
+    /// compressed elsewhere stay out of the index of layers: a step that makes
+    /// the same layer has the blob that it would have in an empty store.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -102,9 +104,6 @@ impl Cache {
         parts: &Parts,
         record: &SourceRecord,
     ) -> Result<(), CacheError> {
-        for desc in &record.layers {
-            self.add_layer(desc)?;
-        }
         self.write(PARTS, &key.hex(), parts)?;
         self.write(SOURCES, &key.hex(), record)
     }
@@ -158,8 +157,17 @@ impl Cache {
         Ok(Some(converted))
     }
 
-    fn layer_any(&self, diff_id: DiffId) -> Result<Option<LayerDesc>, CacheError> {
-        self.layer_prefer(diff_id, None)
+    /// The layer in whatever compression the store has it, preferably in the
+    /// wanted one. `None` if the store lacks it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn layer_as_it_is(
+        &self,
+        diff_id: DiffId,
+        wanted: Compression,
+    ) -> Result<Option<LayerDesc>, CacheError> {
+        self.layer_prefer(diff_id, Some(wanted))
     }
 
     fn layer_prefer(
@@ -201,6 +209,10 @@ impl Cache {
         for name in self.store.list_records(LAYERS)? {
             let index = self.read::<LayerIndex>(LAYERS, &name)?.unwrap_or_default();
             all.extend(index.preferring(None).cloned());
+        }
+        for name in self.store.list_records(SOURCES)? {
+            let record = self.read::<SourceRecord>(SOURCES, &name)?;
+            all.extend(record.into_iter().flat_map(|record| record.layers));
         }
         Ok(all)
     }

@@ -1,5 +1,6 @@
 //! One build from plan to tags.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::request::{BuildRequest, BuildResult, PlanReport};
@@ -104,7 +105,8 @@ fn solve(
         [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
     let solved = solve::solve(&session, &request.plan, &roots);
     if !dry {
-        remember(inner, request, session.build_record(), earlier)?;
+        let ended = solved.error.is_none();
+        remember(inner, request, (session.build_record(), ended), earlier)?;
         for context in session.contexts() {
             context.remember()?;
         }
@@ -115,10 +117,11 @@ fn solve(
 fn remember(
     inner: &Inner,
     request: &BuildRequest,
-    now: BuildRecord,
+    (now, ended): (BuildRecord, bool),
     earlier: Option<BuildRecord>,
 ) -> Result<()> {
-    let merged = now.over(earlier.clone());
+    let reached: HashSet<String> = now.steps.iter().map(|step| step.stage.clone()).collect();
+    let merged = now.over(earlier.clone(), &|stage| ended && reached.contains(stage));
     if Some(&merged) != earlier.as_ref() {
         inner.cache.save_build(&request.recipe, &merged)?;
     }

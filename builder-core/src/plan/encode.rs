@@ -148,16 +148,7 @@ impl Encoder {
     }
 
     fn exec(&mut self, exec: &Exec) {
-        let Exec {
-            command,
-            env,
-            workdir,
-            user,
-            network,
-            timeout: _, // a limit on waiting; it does not change what a success is
-            mounts,
-            kind,
-        } = exec;
+        let Exec { command, env, workdir, user, network, timeout, mounts, kind } = exec;
         match command {
             Command::Shell(script) => self.tag("shell").text(script),
             Command::Argv(argv) => self.tag("argv").texts(argv),
@@ -174,6 +165,9 @@ impl Encoder {
                 ExecKind::Packages => "packages",
                 ExecKind::Test => "test",
             })
+            // It is in no key, as it does not change what a success is. But steps
+            // that may wait differently long are not one step.
+            .option_text(timeout.map(|limit| limit.as_nanos().to_string()).as_deref())
             .number(mounts.len() as u64);
         for mount in mounts {
             self.mount(mount);
@@ -264,3 +258,6 @@ impl Encoder {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

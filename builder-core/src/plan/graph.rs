@@ -44,8 +44,18 @@ pub struct Vertex {
     pub op: Op,
     /// Ids of vertices that stand earlier in the plan.
     pub inputs: Vec<VertexId>,
-    /// For people and for policies.
+    /// For people and for policies. Its `max_age` is the smallest that any
+    /// place where this is written asks for.
     pub meta: VertexMeta,
+    /// The other places where the same is written.
+    pub also: Vec<VertexMeta>,
+}
+
+impl Vertex {
+    /// All places where it is written, the first one first.
+    pub fn places(&self) -> impl Iterator<Item = &VertexMeta> {
+        std::iter::once(&self.meta).chain(&self.also)
+    }
 }
 
 /// A test of a finished image.
@@ -144,7 +154,8 @@ impl PlanBuilder {
     }
 
     /// Adds a vertex and returns its id. An equal definition that is there
-    /// already is not added again and keeps its first `meta`.
+    /// already is not added again: it keeps its first name, takes the smaller
+    /// `max_age`, and is known by both steps and stages.
     ///
     /// # Panics
     /// If an input was not returned by this builder.
@@ -161,9 +172,13 @@ impl PlanBuilder {
             encoder.bytes(input.as_bytes());
         }
         let id = VertexId::from_bytes(encoder.finish());
-        if !self.plan.by_id.contains_key(&id) {
-            self.plan.by_id.insert(id, self.plan.vertices.len());
-            self.plan.vertices.push(Vertex { id, op, inputs: inputs.to_vec(), meta });
+        match self.plan.by_id.get(&id) {
+            Some(&at) => again(&mut self.plan.vertices[at], meta),
+            None => {
+                self.plan.by_id.insert(id, self.plan.vertices.len());
+                let (inputs, also) = (inputs.to_vec(), Vec::new());
+                self.plan.vertices.push(Vertex { id, op, inputs, meta, also });
+            }
         }
         id
     }
@@ -182,5 +197,57 @@ impl PlanBuilder {
     #[must_use]
     pub fn finish(self) -> Plan {
         self.plan
+    }
+}
+
+/// Notes that a vertex is written at one more place.
+fn again(vertex: &mut Vertex, meta: VertexMeta) {
+    let ages = [vertex.meta.max_age, meta.max_age];
+    vertex.meta.max_age = ages.into_iter().flatten().min();
+    let known = |place: &VertexMeta| place.step == meta.step && place.stage == meta.stage;
+    if !vertex.places().any(known) {
+        vertex.also.push(meta);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::op::{FileOp, Source};
+
+    fn mkdir(path: &str) -> Op {
+        Op::File(FileOp::Mkdir { path: path.into(), owner: None, mode: None })
+    }
+
+    fn meta(step: Option<&str>, stage: &str, max_age: Option<u64>) -> VertexMeta {
+        let max_age = max_age.map(Duration::from_secs);
+        let (step, stage) = (step.map(str::to_owned), stage.to_owned());
+        VertexMeta { name: "mkdir".into(), step, stage, max_age, ..VertexMeta::default() }
+    }
+
+    #[test]
+    fn of_equal_vertices_the_smaller_max_age_counts_and_each_name_is_known() {
+        for (ages, expected) in [
+            ([Some(60), Some(30)], Some(30)),
+            ([Some(30), Some(60)], Some(30)),
+            ([None, Some(60)], Some(60)),
+            ([Some(60), None], Some(60)),
+            ([None, None], None),
+        ] {
+            let mut builder = PlanBuilder::new();
+            let base = builder.add(Op::Source(Source::Scratch), &[], VertexMeta::default());
+            let first = builder.add(mkdir("/a"), &[base], meta(None, "one", ages[0]));
+            let second = builder.add(mkdir("/a"), &[base], meta(Some("deps"), "two", ages[1]));
+            let other = builder.add(mkdir("/b"), &[base], meta(None, "one", None));
+            assert_eq!(first, second);
+            assert_ne!(first, other);
+            let plan = builder.finish();
+            let vertex = plan.vertex(first).expect("it was added");
+            assert_eq!(vertex.meta.max_age, expected.map(Duration::from_secs), "{ages:?}");
+            let places: Vec<_> =
+                vertex.places().map(|m| (m.step.as_deref(), m.stage.as_str())).collect();
+            assert_eq!(places, [(None, "one"), (Some("deps"), "two")]);
+            assert_eq!(plan.vertices().len(), 3);
+        }
     }
 }

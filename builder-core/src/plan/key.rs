@@ -11,7 +11,7 @@
 //! | command, network, mounts, kind | the operation |
 //! | environment, user, working directory | the operation over the state's config |
 //! | root file system | the state's layers by diffID |
-//! | bind mounts | content of the mounted tree |
+//! | bind mounts | content of the mounted tree, with the times that it shows |
 //! | cache mounts | keys of the ancestors' executions that mounted the same id |
 //! | presence of each secret | the request |
 //!
@@ -37,6 +37,9 @@ pub const KEY_VERSION: u32 = 1;
 /// Longest text that is kept of a part for messages; longer ones are hashed.
 const KEPT: usize = 400;
 
+/// What a kept hash begins with.
+const HASHED: &str = "blake3:";
+
 /// One named part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
@@ -58,13 +61,15 @@ impl Parts {
         Self::default()
     }
 
-    /// Adds a part. The whole of `value` counts, whatever is kept of it.
+    /// Adds a part. The whole of `value` counts, whatever is kept of it. A short
+    /// text that looks like the hash of a long one is hashed too, so that it is
+    /// never taken for that.
     pub fn push(&mut self, name: impl Into<String>, value: impl AsRef<str>) {
         let value = value.as_ref();
-        let value = if value.len() <= KEPT {
+        let value = if value.len() <= KEPT && !value.starts_with(HASHED) {
             value.to_owned()
         } else {
-            format!("blake3:{}", blake3::hash(value.as_bytes()).to_hex())
+            format!("{HASHED}{}", blake3::hash(value.as_bytes()).to_hex())
         };
         self.0.push(Part { name: name.into(), value });
     }
@@ -152,6 +157,8 @@ mod tests {
         assert_ne!(parts(&[("a", "b"), ("c", "")]).key(), parts(&[("a", "b")]).key());
         let (long, longer) = ("x".repeat(1000), "x".repeat(1001));
         assert_ne!(parts(&[("a", &long)]).key(), parts(&[("a", &longer)]).key());
+        let kept = parts(&[("a", &long)]).as_slice()[0].value.clone();
+        assert_ne!(parts(&[("a", &long)]).key(), parts(&[("a", &kept)]).key());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cache::CacheError;
+use crate::digest::DiffId;
 use crate::exec::{ExecError, ExitStatus};
 use crate::fileop::FileOpError;
 use crate::image::ImageError;
@@ -52,6 +53,12 @@ pub enum StepCause {
     #[error("context changed during the build: {path}")]
     ContextChanged {
         /// The file.
+        path: String,
+    },
+    /// A base is not what it was when the build first looked at it.
+    #[error("the base {path} changed during the build")]
+    BaseChanged {
+        /// The file or directory.
         path: String,
     },
     /// A root file system could not be read.
@@ -105,6 +112,12 @@ pub enum StepCause {
         path: String,
         /// What is wrong.
         source: crate::layer::PathError,
+    },
+    /// A layer was there when the step was decided, and is no longer.
+    #[error("layer {diff_id} has vanished from the store during the build")]
+    LayerGone {
+        /// Which.
+        diff_id: DiffId,
     },
     /// An operation has an input of another kind than it needs: a defect of the frontend.
     #[error("input {index} of the step is not {expected}")]

@@ -7,7 +7,7 @@ use crate::digest::CacheKey;
 use crate::image::Platform;
 use crate::layer::Mtime;
 use crate::plan::key::Parts;
-use crate::plan::op::{Exec, ExecKind, Mount, MountKind, Network, Sharing};
+use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing};
 
 /// The version of view, capture and sandbox: raised when the same process on
 /// the same files may leave another result.
@@ -80,13 +80,10 @@ pub(super) fn parts(exec: &Exec, seen: &Seen<'_>) -> Parts {
     parts.push("platform", seen.platform.to_string());
     parts.push("file times", seen.mtime.secs.to_string());
     parts.push("kind", kind_name(*kind));
-    let argv = command.argv();
-    parts.push("arguments", argv.len().to_string());
-    match argv.as_slice() {
-        [_, _, _, script] if matches!(command, crate::plan::op::Command::Shell(_)) => {
-            parts.push("script", script);
-        }
-        argv => {
+    match command {
+        Command::Shell(script) => parts.push("script", script),
+        // Their names say how many there are.
+        Command::Argv(argv) => {
             for (at, argument) in argv.iter().enumerate() {
                 parts.push(format!("argument {at}"), argument);
             }
@@ -116,14 +113,18 @@ fn kind_name(kind: ExecKind) -> &'static str {
     }
 }
 
+/// A mount with all its words. Texts are quoted, so that no two mounts are
+/// written alike, whatever spaces they hold.
 fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, bound: Option<&str>, seen: &Seen<'_>) {
     let Mount { target, kind } = mount;
-    let name = format!("mount {at} at {target}");
+    let name = format!("mount {at}");
     match kind {
         MountKind::Bind { input: _, source, writable } => {
+            let access = if *writable { "writable" } else { "read-only" };
+            parts.push(name, format!("bind {source:?} at {target:?} {access}"));
             // The content stands for the input.
-            parts.push(format!("{name} from {source}"), bound.unwrap_or_default());
-            parts.push(format!("{name} is writable"), writable.to_string());
+            let name = format!("content of mount {at} at {target}");
+            parts.push(name, bound.unwrap_or_default());
         }
         MountKind::Cache { id, sharing, mode, uid, gid } => {
             let sharing = match sharing {
@@ -131,24 +132,31 @@ fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, bound: Option<&str>, 
                 Sharing::Locked => "locked",
                 Sharing::Private => "private",
             };
-            parts.push(name, format!("cache {id} {sharing} {mode:o} {uid}:{gid}"));
-            for key in seen.caches.get(id).into_iter().flatten() {
-                parts.push(format!("cache {id} written by {}", key.short()), key.to_string());
+            let owner = format!("{mode:o} {uid}:{gid}");
+            parts.push(name, format!("cache {id:?} at {target:?} {sharing} {owner}"));
+            if let Some(writers) = seen.caches.get(id) {
+                let writers: Vec<String> = writers.iter().map(ToString::to_string).collect();
+                let name = format!("what earlier steps left in cache {id:?} (mount {at})");
+                parts.push(name, writers.join(" "));
             }
         }
-        MountKind::Tmpfs { size } => parts.push(name, format!("tmpfs {size:?}")),
+        MountKind::Tmpfs { size } => parts.push(name, format!("tmpfs {size:?} at {target:?}")),
         MountKind::Secret { id, env, mode, uid, gid, required: _ } => {
             let given = if seen.secrets.contains(id) { "given" } else { "absent" };
-            let variable = env.as_deref().unwrap_or("-");
-            parts.push(name, format!("secret {id} {variable} {mode:o} {uid}:{gid} {given}"));
+            let place = match env {
+                Some(variable) => format!("in variable {variable:?}"),
+                None => format!("at {target:?} {mode:o} {uid}:{gid}"),
+            };
+            parts.push(name, format!("secret {id:?} {place} {given}"));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::plan::op::Command;
 
     fn exec(mounts: Vec<Mount>) -> Exec {
         Exec {
@@ -163,84 +171,261 @@ mod tests {
         }
     }
 
-    fn key(exec: &Exec, change: impl Fn(&mut Seen<'_>)) -> CacheKey {
-        let (secrets, caches) = (BTreeSet::new(), BTreeMap::new());
-        let platform = Platform::host();
-        let mut seen = Seen {
-            platform: &platform,
-            mtime: Mtime::CONSTANT,
-            env: &[],
-            user: "0",
-            cwd: "/",
-            layers: vec!["sha256:a".into()],
-            bound: &[],
-            secrets: &secrets,
-            caches: &caches,
-        };
-        change(&mut seen);
-        parts(exec, &seen).key()
+    /// What a process sees, as a test changes it.
+    #[derive(Debug, Clone)]
+    struct World {
+        platform: Platform,
+        mtime: Mtime,
+        env: Vec<(String, String)>,
+        user: String,
+        cwd: String,
+        layers: Vec<String>,
+        bound: Vec<Option<String>>,
+        secrets: BTreeSet<String>,
+        caches: BTreeMap<String, BTreeSet<CacheKey>>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                platform: "linux/amd64".parse().expect("a platform"),
+                mtime: Mtime::CONSTANT,
+                env: vec![("A".into(), "1".into()), ("B".into(), "2".into())],
+                user: "0".into(),
+                cwd: "/".into(),
+                layers: vec!["sha256:a".into()],
+                bound: Vec::new(),
+                secrets: BTreeSet::new(),
+                caches: BTreeMap::new(),
+            }
+        }
+
+        fn key(&self, exec: &Exec) -> CacheKey {
+            let Self { platform, mtime, env, user, cwd, layers, bound, secrets, caches } = self;
+            let (mtime, layers) = (*mtime, layers.clone());
+            parts(exec, &Seen { platform, mtime, env, user, cwd, layers, bound, secrets, caches })
+                .key()
+        }
+    }
+
+    fn key(exec: &Exec, change: impl Fn(&mut World)) -> CacheKey {
+        let mut world = World::new();
+        change(&mut world);
+        world.key(exec)
+    }
+
+    fn cache(id: &str) -> MountKind {
+        let sharing = Sharing::Shared;
+        MountKind::Cache { id: id.into(), sharing, mode: 0o755, uid: 0, gid: 0 }
+    }
+
+    fn secret(id: &str, env: Option<&str>) -> MountKind {
+        let env = env.map(str::to_owned);
+        MountKind::Secret { id: id.into(), env, mode: 0o400, uid: 0, gid: 0, required: false }
+    }
+
+    fn mount(target: &str, kind: MountKind) -> Mount {
+        Mount { target: target.into(), kind }
+    }
+
+    fn all_differ(keys: &[CacheKey]) {
+        let different: BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:?}");
     }
 
     #[test]
     fn the_key_changes_with_all_that_a_process_can_see() {
         let plain = exec(vec![]);
-        let base = key(&plain, |_| {});
-        assert_eq!(base, key(&plain, |_| {}));
-        let env = [("A".to_owned(), "1".to_owned())];
-        let others = [
-            key(&plain, |s| s.user = "1"),
-            key(&plain, |s| s.cwd = "/x"),
-            key(&plain, |s| s.layers.push("sha256:b".into())),
-            key(&plain, |s| s.mtime.secs += 1),
+        assert_eq!(key(&plain, |_| {}), key(&plain, |_| {}));
+        let argv = |list: &[&str]| {
+            let argv = list.iter().map(|text| (*text).to_owned()).collect();
+            Exec { command: Command::Argv(argv), ..plain.clone() }
+        };
+        all_differ(&[
+            key(&plain, |_| {}),
+            key(&plain, |w| w.user = "1".into()),
+            key(&plain, |w| w.cwd = "/x".into()),
+            key(&plain, |w| w.layers.push("sha256:b".into())),
+            key(&plain, |w| w.layers.insert(0, "sha256:b".into())),
+            key(&plain, |w| w.mtime.secs += 1),
+            key(&plain, |w| w.platform = "linux/arm64".parse().expect("a platform")),
+            key(&plain, |w| w.env.truncate(1)),
+            key(&plain, |w| w.env.reverse()),
+            key(&plain, |w| w.env[0].1 = "2".into()),
             key(&Exec { network: Network::None, ..plain.clone() }, |_| {}),
             key(&Exec { kind: ExecKind::Test, ..plain.clone() }, |_| {}),
+            key(&Exec { kind: ExecKind::Packages, ..plain.clone() }, |_| {}),
             key(&Exec { command: Command::Shell("make all".into()), ..plain.clone() }, |_| {}),
-        ];
-        assert_ne!(base, {
-            let (secrets, caches, platform) = (BTreeSet::new(), BTreeMap::new(), Platform::host());
-            let seen = Seen {
-                platform: &platform,
-                mtime: Mtime::CONSTANT,
-                env: &env,
-                user: "0",
-                cwd: "/",
-                layers: vec!["sha256:a".into()],
-                bound: &[],
-                secrets: &secrets,
-                caches: &caches,
-            };
-            parts(&plain, &seen).key()
-        });
-        assert!(others.iter().all(|other| *other != base));
-        let timed = Exec { timeout: Some(std::time::Duration::from_secs(1)), ..plain };
-        assert_eq!(base, key(&timed, |_| {}));
+            key(&argv(&["make"]), |_| {}),
+            key(&argv(&["make", "all"]), |_| {}),
+            key(&argv(&["make all"]), |_| {}),
+            key(&argv(&["make", "all", ""]), |_| {}),
+        ]);
     }
 
     #[test]
-    fn a_cache_mount_holds_the_executions_that_wrote_it() {
-        let cache = MountKind::Cache {
+    fn what_a_success_does_not_depend_on_is_in_no_key() {
+        let plain = exec(vec![mount("/s", secret("s", None))]);
+        let base = key(&plain, |_| {});
+        let timed = Exec { timeout: Some(std::time::Duration::from_secs(1)), ..plain.clone() };
+        assert_eq!(base, key(&timed, |_| {}));
+        // The words of the operation: what they come to is in the environment,
+        // the user and the directory that the process is seen to have.
+        let words = Exec {
+            env: vec![("X".into(), "1".into())],
+            user: Some("9".into()),
+            workdir: Some("/w".into()),
+            ..plain.clone()
+        };
+        assert_eq!(base, key(&words, |_| {}));
+        let mut required = plain.clone();
+        if let MountKind::Secret { required, .. } = &mut required.mounts[0].kind {
+            *required = true;
+        }
+        assert_eq!(base, key(&required, |_| {}));
+        assert_eq!(base, key(&plain, |w| w.secrets.extend(["other".to_owned()])));
+        assert_eq!(base, key(&plain, |w| drop(w.caches.insert("c".into(), BTreeSet::new()))));
+    }
+
+    #[test]
+    fn every_word_of_a_mount_counts() {
+        let bind =
+            |source: &str, writable| MountKind::Bind { input: 1, source: source.into(), writable };
+        let owned = |mode, uid, gid| MountKind::Cache {
             id: "c".into(),
             sharing: Sharing::Shared,
+            mode,
+            uid,
+            gid,
+        };
+        let locked = MountKind::Cache {
+            id: "c".into(),
+            sharing: Sharing::Locked,
             mode: 0o755,
             uid: 0,
             gid: 0,
         };
-        let step = exec(vec![Mount { target: "/c".into(), kind: cache }]);
-        let written: BTreeMap<_, _> =
-            [("c".to_owned(), BTreeSet::from([CacheKey::from_bytes([1; 32])]))].into();
-        let (secrets, platform) = (BTreeSet::new(), Platform::host());
-        let with = Seen {
-            platform: &platform,
-            mtime: Mtime::CONSTANT,
-            env: &[],
-            user: "0",
-            cwd: "/",
-            layers: vec!["sha256:a".into()],
-            bound: &[],
-            secrets: &secrets,
-            caches: &written,
+        let mounts = [
+            mount("/a", bind("s", false)),
+            mount("/b", bind("s", false)),
+            mount("/a", bind("t", false)),
+            mount("/a", bind("s", true)),
+            // Texts that would run into each other if they were not quoted.
+            mount("/a from s", bind("t", false)),
+            mount("/a", bind("s from t", false)),
+            mount("/a", cache("c")),
+            mount("/b", cache("c")),
+            mount("/a", cache("d")),
+            mount("/a", locked),
+            mount("/a", owned(0o700, 0, 0)),
+            mount("/a", owned(0o755, 1, 0)),
+            mount("/a", owned(0o755, 0, 1)),
+            mount("/a", MountKind::Tmpfs { size: None }),
+            mount("/b", MountKind::Tmpfs { size: None }),
+            mount("/a", MountKind::Tmpfs { size: Some(1) }),
+            mount("/a", secret("s", None)),
+            mount("/b", secret("s", None)),
+            mount("/a", secret("t", None)),
+            mount("/a", secret("s", Some("S"))),
+            mount("/a", secret("s", Some("-"))),
+            mount("/a", secret("s x", Some("y"))),
+            mount("/a", secret("s", Some("x y"))),
+        ];
+        let keys: Vec<_> =
+            mounts.iter().map(|mount| key(&exec(vec![mount.clone()]), |_| {})).collect();
+        all_differ(&keys);
+        let two = |a: usize, b: usize| exec(vec![mounts[a].clone(), mounts[b].clone()]);
+        assert_ne!(key(&two(0, 1), |_| {}), key(&two(1, 0), |_| {}), "later mounts cover earlier");
+    }
+
+    #[test]
+    fn a_bind_mount_holds_its_content_and_a_secret_whether_it_is_given() {
+        let bind = MountKind::Bind { input: 1, source: "s".into(), writable: false };
+        let step = exec(vec![mount("/a", bind.clone()), mount("/b", bind)]);
+        let with = |contents: [&str; 2]| {
+            key(&step, |w| w.bound = contents.map(|c| Some(c.to_owned())).to_vec())
         };
-        assert_ne!(parts(&step, &with).key(), key(&step, |_| {}));
+        all_differ(&[with(["x", "y"]), with(["y", "x"]), with(["x", "x"]), key(&step, |_| {})]);
+        let step = exec(vec![mount("/a", secret("s", None))]);
+        assert_ne!(key(&step, |_| {}), key(&step, |w| w.secrets.extend(["s".to_owned()])));
+    }
+
+    #[test]
+    fn a_cache_mount_holds_the_executions_that_wrote_it() {
+        let step = exec(vec![mount("/c", cache("c"))]);
+        let written = |id: &str, by: &[u8]| {
+            let keys = || by.iter().map(|byte| CacheKey::from_bytes([*byte; 32])).collect();
+            key(&step, |w| drop(w.caches.insert(id.to_owned(), keys())))
+        };
+        all_differ(&[
+            key(&step, |_| {}),
+            written("c", &[1]),
+            written("c", &[2]),
+            written("c", &[1, 2]),
+        ]);
+        assert_eq!(written("other", &[1]), key(&step, |_| {}));
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop::sample::select(vec!["", " ", "a", "b", "a b", "\"", "\\", "\n", "-", "/a", ":", "1"])
+            .prop_map(str::to_owned)
+    }
+
+    fn kinds() -> impl Strategy<Value = MountKind> {
+        let id = || 0_u32..2;
+        prop_oneof![
+            (text(), any::<bool>()).prop_map(|(source, writable)| MountKind::Bind {
+                input: 1,
+                source,
+                writable
+            }),
+            (text(), id(), id(), id()).prop_map(|(name, mode, uid, gid)| MountKind::Cache {
+                id: name,
+                sharing: Sharing::Private,
+                mode,
+                uid,
+                gid
+            }),
+            prop::option::of(0_u64..2).prop_map(|size| MountKind::Tmpfs { size }),
+            (text(), prop::option::of(text()), id()).prop_map(|(name, env, mode)| {
+                // In a variable it has neither mode nor place.
+                let mode = if env.is_some() { 0 } else { mode };
+                MountKind::Secret { id: name, env, mode, uid: 0, gid: 0, required: true }
+            }),
+        ]
+    }
+
+    fn execs() -> impl Strategy<Value = Exec> {
+        let command = prop_oneof![
+            text().prop_map(Command::Shell),
+            prop::collection::vec(text(), 0..3).prop_map(Command::Argv),
+        ];
+        let mounts = prop::collection::vec((text(), kinds()), 0..3);
+        (command, mounts).prop_map(|(command, mounts)| {
+            let place = |(target, kind): (String, MountKind)| match &kind {
+                MountKind::Secret { env: Some(_), .. } => mount("", kind),
+                _ => mount(&target, kind),
+            };
+            Exec { command, ..exec(mounts.into_iter().map(place).collect()) }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Short texts from few letters meet often, so boundaries between
+        /// fields are tried as well as whole operations.
+        #[test]
+        fn keys_are_equal_exactly_when_what_a_process_gets_is(
+            one in execs(),
+            other in execs(),
+            env in prop::collection::vec((text(), text()), 0..3),
+            more in prop::collection::vec((text(), text()), 0..3),
+        ) {
+            let world = |env: &[(String, String)]| World { env: env.to_vec(), ..World::new() };
+            let (a, b) = (world(&env).key(&one), world(&more).key(&other));
+            prop_assert_eq!(a == b, one == other && env == more);
+        }
     }
 
     #[test]

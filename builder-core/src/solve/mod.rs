@@ -31,6 +31,7 @@ use std::time::Instant;
 pub use decide::NoCache;
 pub use error::{StepCause, StepError};
 pub use report::{StepReport, StepStatus};
+use session::Names;
 pub(crate) use session::Session;
 pub use session::{LockMode, Locks};
 pub(crate) use value::{State, Value};
@@ -60,12 +61,13 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
         vertices.iter().map(|v| v.inputs.iter().map(|id| place[id]).collect()).collect();
     announce(session, &vertices);
     let positions = positions(&vertices);
+    let names = names(&vertices);
     let work = |at: usize, values: Vec<Arc<Value>>| {
         let vertex = vertices[at];
         if session.cancel.is_canceled() {
             return Err(fail(session, vertex, StepCause::Canceled, Instant::now(), Vec::new()));
         }
-        one(session, vertex, positions[at], &values)
+        one(session, (vertex, positions[at], &names), &values)
     };
     let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), &work);
     let mut steps = session.take_reports();
@@ -103,14 +105,22 @@ fn positions(vertices: &[&Vertex]) -> Vec<usize> {
     positions
 }
 
+fn names(vertices: &[&Vertex]) -> Names {
+    let mut names = Names::new();
+    for vertex in vertices.iter().filter(|vertex| is_reported(&vertex.op)) {
+        let of_stage = names.entry(vertex.meta.stage.clone()).or_default();
+        of_stage.insert(vertex.meta.name.clone());
+    }
+    names
+}
+
 fn one(
     session: &Session<'_>,
-    vertex: &Vertex,
-    position: usize,
+    (vertex, position, names): (&Vertex, usize, &Names),
     inputs: &[Arc<Value>],
 ) -> Result<Value, Box<StepError>> {
     let began = Instant::now();
-    let mut step = session.step(vertex, position);
+    let mut step = session.step(vertex, position, names);
     let result = match &vertex.op {
         Op::Source(source) => run_source::run(&mut step, source),
         Op::Exec(exec) => run_exec::run(&mut step, exec, inputs),

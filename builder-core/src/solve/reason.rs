@@ -35,6 +35,12 @@ pub(super) fn stands() -> String {
     "nothing that it depends on has changed".to_owned()
 }
 
+/// The sentence for a step that has the key of one that this build ran.
+#[must_use]
+pub(super) fn made_alike() -> String {
+    "a step of this build that does the same on the same content made its result".to_owned()
+}
+
 fn sentence(difference: Difference<'_>, origins: &[String]) -> String {
     match difference {
         Difference::Changed { name, old, new } if is_opaque(old) || is_opaque(new) => {

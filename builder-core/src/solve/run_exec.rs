@@ -321,7 +321,7 @@ pub(super) fn stacked(
     let name = &step.vertex.meta.name;
     let mut layers = state.layers.clone();
     let made = match outcome {
-        Outcome::Layer(diff_id) => session.cache.layer(diff_id, session.compression)?,
+        Outcome::Layer(diff_id) => Some(session.made(diff_id)?),
         Outcome::Nothing => None,
     };
     let empty_layer = made.is_none();

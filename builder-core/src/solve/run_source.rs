@@ -1,5 +1,6 @@
 //! Brings a base in, or finds that it is there already.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::session::{LockMode, Step, lock, now};
 use super::value::{Base, Stacked, State, Value};
 use crate::cache::{Outcome, Record, SourceRecord};
 use crate::image::ImageConfig;
+use crate::layer::LayerDesc;
 use crate::plan::key::Parts;
 use crate::plan::op::{ConfigPatch, Debian, Source as Op};
 use crate::source::debian::{self, Lock};
@@ -32,7 +34,11 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
                 platform: session.platform.clone(),
             };
             let pin = source.pin()?;
-            found(step, "rootfs", &pin, &mut |_| Ok(from_fetched(source.fetch()?)))
+            found(step, "rootfs", &pin, &mut |_| {
+                let fetched = source.fetch()?;
+                unchanged(&pin, source.pin()?, path)?;
+                Ok(from_fetched(fetched))
+            })
         }
         Op::Oci { path, tag } => {
             let source = Oci {
@@ -42,7 +48,11 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
                 platform: session.platform.clone(),
             };
             let pin = source.pin()?;
-            found(step, "image", &pin, &mut |_| Ok(from_fetched(source.fetch()?)))
+            found(step, "image", &pin, &mut |_| {
+                let fetched = source.fetch()?;
+                unchanged(&pin, source.pin()?, path)?;
+                Ok(from_fetched(fetched))
+            })
         }
         Op::Debian(request) => debian_base(step, request),
     }
@@ -66,6 +76,13 @@ fn from_fetched(fetched: Fetched) -> SourceRecord {
     SourceRecord { config: fetched.config, layers: fetched.layers, digest, name, run }
 }
 
+/// Refuses what was fetched of a base that is edited meanwhile: it may not be
+/// the content that the key names.
+fn unchanged(pin: &str, now: String, path: &Path) -> Result<(), StepCause> {
+    let path = path.display().to_string();
+    if pin == now { Ok(()) } else { Err(StepCause::BaseChanged { path }) }
+}
+
 /// The source's state: from the cache by what pins its content, else fetched.
 fn found(
     step: &mut Step<'_>,
@@ -76,7 +93,7 @@ fn found(
     let session = step.session;
     let mut parts = Parts::new();
     parts.push("source", kind);
-    parts.push("content", pin);
+    parts.push("content of the base", pin);
     parts.push("platform", session.platform.to_string());
     parts.push("file times", session.mtime.secs.to_string());
     let key = parts.key();
@@ -94,23 +111,33 @@ fn found(
                 made.layers.last().map_or(Outcome::Nothing, |l| Outcome::Layer(l.diff_id));
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             made.run = Record { outcome, ran_at, duration_ms };
+            if kind != "image" {
+                made.layers.iter().try_for_each(|desc| session.cache.add_layer(desc))?;
+            }
             session.cache.save_source(key, &parts, &made)?;
             step.made(outcome);
             made
         }
     };
-    based_on(step, record)
+    // An image keeps its own blobs; what is made here is as this build wants it.
+    based_on(step, record, kind != "image")
 }
 
-fn based_on(step: &Step<'_>, record: SourceRecord) -> Result<Value, StepCause> {
+fn based_on(step: &Step<'_>, record: SourceRecord, made_here: bool) -> Result<Value, StepCause> {
+    let session = step.session;
     let origin = step.vertex.meta.name.clone();
-    let stack = |desc| Stacked { desc, origin: origin.clone() };
-    let layers: Vec<Stacked> = record.layers.into_iter().map(stack).collect();
+    let stack = |desc: LayerDesc| {
+        let foreign = !made_here || desc.compression == session.compression;
+        let desc = if foreign { desc } else { session.made(desc.diff_id)? };
+        Ok(Stacked { desc, origin: origin.clone() })
+    };
+    let layers = record.layers.into_iter().map(stack);
+    let layers = layers.collect::<Result<Vec<Stacked>, StepCause>>()?;
     let config = record.config.into_base();
     let history = config.history.clone();
     let name = record.name.unwrap_or_else(|| origin.clone());
     let base = Some(Base { name, digest: record.digest });
-    let view = step.session.view(&layers)? as Arc<_>;
+    let view = session.view(&layers)? as Arc<_>;
     let caches = Default::default();
     Ok(Value::State(Box::new(State { layers, config, history, base, caches, view })))
 }

@@ -1,14 +1,14 @@
 //! What all steps of one build share, and what one step notes down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::decide::{Decision, NoCache, Policy, decide};
+use super::decide::{Decision, Miss, NoCache, Policy, decide};
 use super::error::StepCause;
-use super::reason::{reason, stands};
+use super::reason::{made_alike, reason, stands};
 use super::report::{StepReport, StepStatus};
 use super::{is_reported, value::Stacked};
 use crate::cache::{BuildRecord, Cache, Outcome, Record, StepRecord};
@@ -17,9 +17,9 @@ use crate::event::{Event, Sink, Status, Unit};
 use crate::exec::{Cancel, Executor};
 use crate::image::Platform;
 use crate::layer::{Compression, Layer, LayerDesc, Mtime};
-use crate::plan::Vertex;
 use crate::plan::key::Parts;
 use crate::plan::op::{ExecKind, Op};
+use crate::plan::{Vertex, VertexMeta};
 use crate::source::debian::{Lock, LockFile, Settings};
 use crate::source::local::ContextTree;
 use crate::store::Store;
@@ -111,7 +111,12 @@ pub(crate) struct Shared {
     running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
     reports: Mutex<Vec<StepReport>>,
     steps: Mutex<Vec<StepRecord>>,
+    /// The keys whose work this build did, or a plan would do.
+    made: Mutex<HashSet<CacheKey>>,
 }
+
+/// The names of the steps of each stage that is built.
+pub(crate) type Names = HashMap<String, HashSet<String>>;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,8 +129,13 @@ pub(super) fn now() -> i64 {
 }
 
 impl Session<'_> {
-    pub(super) fn step<'s>(&'s self, vertex: &'s Vertex, position: usize) -> Step<'s> {
-        Step { session: self, vertex, position, output: Output::default(), done: None }
+    pub(super) fn step<'s>(
+        &'s self,
+        vertex: &'s Vertex,
+        position: usize,
+        names: &'s Names,
+    ) -> Step<'s> {
+        Step { session: self, vertex, position, names, output: Output::default(), done: None }
     }
 
     /// The layer, opened once for all views of the session.
@@ -137,6 +147,16 @@ impl Session<'_> {
         let layer = Layer::open(self.store, desc)?;
         layers.insert(desc.blob, layer.clone());
         Ok(layer)
+    }
+
+    /// The layer that a step or a base of this build made, in the wanted
+    /// compression; in a plan, which converts nothing, in any.
+    pub(super) fn made(&self, diff_id: DiffId) -> Result<LayerDesc, StepCause> {
+        let found = match self.dry {
+            true => self.cache.layer_as_it_is(diff_id, self.compression)?,
+            false => self.cache.layer(diff_id, self.compression)?,
+        };
+        found.ok_or(StepCause::LayerGone { diff_id })
     }
 
     pub(super) fn view(&self, stack: &[Stacked]) -> Result<Arc<View>, StepCause> {
@@ -152,7 +172,11 @@ impl Session<'_> {
         if let Some(tree) = contexts.get(path) {
             return Ok(Arc::clone(tree));
         }
-        let tree = Arc::new(ContextTree::open(Some(self.store), path)?);
+        let mut tree = ContextTree::open(Some(self.store), path)?;
+        if *self.no_cache == NoCache::All {
+            tree.forget();
+        }
+        let tree = Arc::new(tree);
         contexts.insert(path.to_owned(), Arc::clone(&tree));
         Ok(tree)
     }
@@ -170,6 +194,10 @@ impl Session<'_> {
         BuildRecord { steps: lock(&self.shared.steps).clone() }
     }
 
+    fn is_made(&self, key: CacheKey) -> bool {
+        lock(&self.shared.made).contains(&key)
+    }
+
     /// Held while the work of `key` is looked up or done: of equal keys only
     /// one runs, and the others find its record.
     pub(super) fn exclusive(&self, key: CacheKey) -> Arc<Mutex<()>> {
@@ -182,6 +210,7 @@ pub(super) struct Step<'s> {
     pub session: &'s Session<'s>,
     pub vertex: &'s Vertex,
     position: usize,
+    names: &'s Names,
     pub output: Output,
     done: Option<(StepStatus, String, Option<DiffId>)>,
 }
@@ -197,8 +226,10 @@ impl Step<'_> {
     ) -> Result<Decision, StepCause> {
         let meta = &self.vertex.meta;
         let session = self.session;
+        let forbids =
+            |place: &VertexMeta| session.no_cache.forbids(place.step.as_deref(), &place.stage);
         let policy = Policy {
-            forbidden: session.no_cache.forbids(meta.step.as_deref(), &meta.stage),
+            forbidden: self.vertex.places().any(forbids),
             retest: session.retest && self.is_test(),
             max_age: meta.max_age,
             now: now(),
@@ -206,9 +237,17 @@ impl Step<'_> {
         let decision = decide(record, policy);
         match &decision {
             Decision::Hit(record) => {
-                self.done = Some((StepStatus::Cached, stands(), layer_of(record.outcome)));
+                let reason = if session.is_made(key) { made_alike() } else { stands() };
+                self.done = Some((StepStatus::Cached, reason, layer_of(record.outcome)));
+            }
+            // What the first of equal steps will make stands for the others.
+            Decision::Run(Miss::NoRecord | Miss::TooOld { .. })
+                if session.dry && session.is_made(key) =>
+            {
+                self.done = Some((StepStatus::Cached, made_alike(), None));
             }
             Decision::Run(miss) => {
+                lock(&session.shared.made).insert(key);
                 let old = self.earlier_parts()?;
                 let reason = reason(miss, parts, old.as_ref(), origins);
                 if !session.dry {
@@ -230,7 +269,11 @@ impl Step<'_> {
     fn earlier_parts(&self) -> Result<Option<Parts>, StepCause> {
         let meta = &self.vertex.meta;
         let earlier = self.session.earlier.as_ref();
-        let step = earlier.and_then(|b| b.counterpart(&meta.stage, &meta.name, self.position));
+        let named = |stage: &str, name: &str| {
+            self.names.get(stage).is_some_and(|names| names.contains(name))
+        };
+        let wanted = (meta.stage.as_str(), meta.name.as_str(), self.position);
+        let step = earlier.and_then(|build| build.counterpart(wanted, &named));
         match step {
             Some(step) => Ok(self.session.cache.parts(step.key)?),
             None => Ok(None),

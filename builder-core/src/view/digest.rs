@@ -2,7 +2,11 @@
 //!
 //! | enters | never |
 //! |---|---|
-//! | path below the root, type, mode, owner, content, link target, device, xattrs, link groups | times, inode numbers, sizes of directories |
+//! | path below the root, type, mode, owner, time of what is no directory, content, link target, device, xattrs, link groups | inode numbers, times and sizes of directories |
+//!
+//! The times are those that the tree shows, since a process that reads the tree
+//! sees them: a context shows the constant for all its files, a stage those
+//! that its layers hold.
 
 use super::{Node, NodeKind, Tree, TreeError, walk::walk};
 use crate::digest::ContentDigest;
@@ -37,6 +41,9 @@ fn put_node(
     for number in [meta.mode, meta.uid, meta.gid] {
         hasher.update(&number.to_le_bytes());
     }
+    if !node.is_dir() {
+        hasher.update(&meta.mtime.secs.to_le_bytes()).update(&meta.mtime.nanos.to_le_bytes());
+    }
     hasher.update(&(meta.xattrs.len() as u64).to_le_bytes());
     for (name, value) in &meta.xattrs {
         put(hasher, name);
@@ -67,6 +74,8 @@ fn put_node(
         }
     }
     put(hasher, links.as_ref().map_or(b"", |links| links.first.as_bytes()));
+    // Names outside the subtree count: a link count shows them.
+    hasher.update(&links.as_ref().map_or(1, |links| links.count).to_le_bytes());
     Ok(())
 }
 
@@ -87,9 +96,12 @@ mod tests {
             base().mode("a/b", 0o600),
             base().owner("a/b", 1, 0),
             base().directory("a/d"),
+            base().time("a/b", 1),
         ] {
             assert_ne!(of(base()), of(other));
         }
+        // A directory shows no time of its own.
+        assert_eq!(of(base()), of(base().time("a", 1)));
         let below = LayerPath::new("a").expect("a path");
         let moved = Memory::new().file("z/b", "x").link("z/l", "b");
         let other = LayerPath::new("z").expect("a path");

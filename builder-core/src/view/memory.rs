@@ -68,6 +68,12 @@ impl Memory {
         self.change(path, |meta| (meta.uid, meta.gid) = (uid, gid))
     }
 
+    /// Changes the modification time of what is there, to whole seconds.
+    #[must_use]
+    pub fn time(self, path: &str, secs: i64) -> Self {
+        self.change(path, |meta| meta.mtime = crate::layer::Mtime { secs, nanos: 0 })
+    }
+
     fn change(mut self, path: &str, change: impl FnOnce(&mut Meta)) -> Self {
         let path = LayerPath::new(path).expect("a test's path is valid");
         change(&mut self.nodes.get_mut(&path).expect("a test changes what is there").0.meta);

@@ -103,6 +103,12 @@ impl ContextTree {
         Ok(Self { inner: Arc::new(Inner { root, store: store.cloned(), record, state }) })
     }
 
+    /// Does without what earlier builds learnt: every file that is asked for is
+    /// read. For a tree that nobody else has yet.
+    pub fn forget(&mut self) {
+        self.state().before = Files::new();
+    }
+
     /// The first file that was found to have changed while it was used.
     #[must_use]
     pub fn violation(&self) -> Option<LayerPath> {
