@@ -3,6 +3,8 @@
 mod contract_root;
 mod debian;
 mod floors;
+mod identity;
+mod oracle;
 mod recipe;
 
 #[path = "../support/mod.rs"]
