@@ -1,15 +1,22 @@
 //! Errors as people read them: excerpts of recipes, chains of causes, hints.
 //!
-//! In: a [`CliError`]. Out: text that ends without a newline. Every hint that
-//! Phoenix gives is in this file.
+//! In: a [`CliError`]. Out: text that ends without a newline. A step's error
+//! knows only the place of the step, so its line is read from the recipe again.
 
 use std::error::Error;
 
-use builder_core::frontend::Diagnostic;
-use builder_core::store::StoreError;
+use builder_core::error::Error as EngineError;
+use builder_core::frontend::{Class, Diagnostic};
+use builder_core::plan::Location;
+use builder_core::solve::StepError;
 use console::{Style, measure_text_width};
 
 use crate::error::CliError;
+use crate::files;
+use crate::hints::hints;
+
+/// More of a line is not shown.
+const LONGEST_LINE: usize = 400;
 
 /// The error with its causes and what to do about it.
 pub(crate) fn render(error: &CliError, colour: bool) -> String {
@@ -22,9 +29,10 @@ pub(crate) fn render(error: &CliError, colour: bool) -> String {
         return texts.join("\n\n");
     }
     let mut lines = Vec::new();
-    for (at, cause) in chain(error).iter().enumerate() {
-        lines.push(match at {
-            0 => format!("{} {cause}", paint.error("error:")),
+    for (at, cause) in chain(error).into_iter().enumerate() {
+        lines.push(match (at, location(error)) {
+            (0, Some(place)) => excerpt(&placed(cause, place), &paint),
+            (0, None) => format!("{} {cause}", paint.error("error:")),
             _ => format!("  because: {cause}"),
         });
     }
@@ -47,23 +55,39 @@ pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
     messages
 }
 
-/// What to do about an error.
-pub(crate) fn hints(error: &CliError) -> Vec<String> {
+/// Where the recipe says what failed.
+pub(crate) fn location(error: &CliError) -> Option<&Location> {
+    step(error).and_then(|step| step.location.as_ref())
+}
+
+/// All that the step said that failed.
+pub(crate) fn output(error: &CliError) -> &[u8] {
+    step(error).map(|step| step.output.as_slice()).unwrap_or_default()
+}
+
+fn step(error: &CliError) -> Option<&StepError> {
     match error {
-        CliError::NoRecipe { .. } => {
-            vec!["`phoenix init` writes a first recipe; `-f FILE` names another file".to_owned()]
-        }
-        CliError::RecipeExists { .. } => vec!["--force replaces it".to_owned()],
-        CliError::NoStore => vec!["set PHOENIX_STORE or give --store DIR".to_owned()],
-        CliError::SecretUnset { id, .. } => {
-            vec![format!("--secret id={id},src=FILE takes it from a file")]
-        }
-        CliError::NoImage { .. } => vec!["`phoenix images` lists what there is".to_owned()],
-        CliError::Ambiguous { .. } => vec!["give more digits of the digest".to_owned()],
-        CliError::Store(StoreError::NotAStore { .. }) => {
-            vec!["choose an empty directory with --store".to_owned()]
-        }
-        _ => Vec::new(),
+        CliError::Engine(error) => match &**error {
+            EngineError::Step { error, .. } => Some(error),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The message with the line at `place`, as far as the file is still there.
+fn placed(message: String, place: &Location) -> Diagnostic {
+    let text = files::read_text(&place.file).unwrap_or_default();
+    let line = text.lines().nth(place.line as usize - 1).unwrap_or_default();
+    let marked = line.trim_end().chars().count().saturating_sub(place.column as usize - 1);
+    Diagnostic {
+        message,
+        location: Some(place.clone()),
+        source_line: line.chars().take(LONGEST_LINE).collect(),
+        width: u32::try_from(marked.clamp(1, LONGEST_LINE)).expect("it is small"),
+        label: None,
+        help: None,
+        class: Class::Invalid,
     }
 }
 
@@ -110,9 +134,14 @@ fn excerpt(diagnostic: &Diagnostic, paint: &Paint) -> String {
         let indent = " ".repeat(measure_text_width(&visible(&before)));
         let carets = "^".repeat(measure_text_width(&visible(&marked)).max(1));
         let label = label.as_deref().map(|label| format!(" {label}")).unwrap_or_default();
-        lines.push(format!("{margin} {bar}"));
-        lines.push(format!("{} {bar} {}", paint.place(&number), visible(source_line).trim_end()));
-        lines.push(format!("{margin} {bar} {indent}{}", paint.error(&format!("{carets}{label}"))));
+        // A file that is gone since has no line to show.
+        if !source_line.is_empty() {
+            let line = visible(source_line);
+            lines.push(format!("{margin} {bar}"));
+            lines.push(format!("{} {bar} {}", paint.place(&number), line.trim_end()));
+            let carets = paint.error(&format!("{carets}{label}"));
+            lines.push(format!("{margin} {bar} {indent}{carets}"));
+        }
     }
     if let Some(help) = help {
         let mark = paint.place("=");
@@ -187,6 +216,26 @@ mod tests {
         let diagnostics = vec![Diagnostic::unplaced("one"), Diagnostic::unplaced("two")];
         let shown = render(&CliError::Recipe { diagnostics }, false);
         assert_eq!(shown, "error: one\n\nerror: two\n\nerror: 2 mistakes");
+    }
+
+    #[test]
+    fn the_line_of_a_failed_step_is_read_again_and_may_be_gone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = std::sync::Arc::new(dir.path().join("recipe.yaml"));
+        let place = Location { file: file.clone(), line: 2, column: 5 };
+        let shown = |place| {
+            let text = excerpt(&placed("step `x` failed".to_owned(), place), &Paint::new(false));
+            text.replace(&dir.path().display().to_string(), "")
+        };
+        assert_eq!(shown(&place), "error: step `x` failed\n --> /recipe.yaml:2:5");
+        std::fs::write(&*file, "steps:\n  - run: make  \n").expect("it can be written");
+        insta::assert_snapshot!(shown(&place), @r"
+        error: step `x` failed
+         --> /recipe.yaml:2:5
+          |
+        2 |   - run: make
+          |     ^^^^^^^^^
+        ");
     }
 
     #[test]

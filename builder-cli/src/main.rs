@@ -3,7 +3,7 @@
 //! In: arguments, environment, terminal. Out: calls of `builder_core`, text and
 //! an exit code. Data flows once: `args` (as typed) and `settings` (resolved)
 //! go to one file of `commands`; events go to a view of `ui`; errors go to
-//! `diagnostic`, which alone knows hints.
+//! `diagnostic`, with what `hints` knows to do about them.
 
 mod args;
 mod commands;
@@ -11,6 +11,7 @@ mod diagnostic;
 mod error;
 mod exit;
 mod files;
+mod hints;
 mod interrupt;
 mod output;
 mod settings;

@@ -11,4 +11,6 @@ mod init;
 mod no_test_forgotten;
 mod phoenix;
 mod run;
+mod single_id;
+mod step_errors;
 mod validate;

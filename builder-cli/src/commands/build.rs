@@ -20,7 +20,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::ui::{Built, Ending};
-use crate::{diagnostic, files, interrupt, output, ui};
+use crate::{diagnostic, files, hints, interrupt, output, ui};
 
 /// No secret is longer.
 const MAX_SECRET: u64 = 1 << 20;
@@ -57,8 +57,10 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         Ok(built) => view.close(&Ending::Built(&summary(built))),
         Err(error) => {
             let exit = interrupt::received().unwrap_or_else(|| error.exit()).code();
-            let (chain, hints) = (diagnostic::chain(error), diagnostic::hints(error));
-            view.close(&Ending::Failed { exit, chain: &chain, hints: &hints });
+            let (chain, hints) = (diagnostic::chain(error), hints::hints(error));
+            let (output, place) = (diagnostic::output(error), diagnostic::location(error));
+            let (chain, hints) = (&chain, &hints);
+            view.close(&Ending::Failed { exit, chain, hints, output, place });
         }
     }
     let built = built?;

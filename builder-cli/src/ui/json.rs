@@ -15,12 +15,13 @@
 //! | `finished` | `step`, `status`: `cached`, `ran`, `failed` or `canceled`, `error` or null, `reason`, `duration_ms`, `layer` or null |
 //! | `exporting` | `what` |
 //! | `built` | `image`: `{digest, config_digest, tags}`: the last line of a build that succeeded |
-//! | `failed` | `exit`, `message`, `causes`, `hints`: the last line of one that did not |
+//! | `failed` | `exit`, `message`, `causes`, `hints`, `place`: `{file, line, column}` in the recipe, or null: the last line of one that did not |
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use builder_core::event::{Event, PlannedVertex, Sink, Status, Stream, Unit};
+use builder_core::plan::Location;
 use serde_json::{Value, json};
 
 use super::{Clock, Ending, View};
@@ -71,13 +72,18 @@ impl View for Json {
                 let image = json!({ "digest": digest, "config_digest": config, "tags": tags });
                 self.write("built", json!({ "image": image }));
             }
-            Ending::Failed { exit, chain, hints } => {
+            Ending::Failed { exit, chain, hints, output: _, place } => {
                 let (message, causes) = match chain {
                     [] => ("", &[][..]),
                     [message, causes @ ..] => (message.as_str(), causes),
                 };
-                let fields =
-                    json!({ "exit": exit, "message": message, "causes": causes, "hints": hints });
+                let place = place.map(|Location { file, line, column }| {
+                    json!({ "file": file.display().to_string(), "line": line, "column": column })
+                });
+                let fields = json!({
+                    "exit": exit, "message": message, "causes": causes, "hints": hints,
+                    "place": place,
+                });
                 self.write("failed", fields);
             }
         }
@@ -188,7 +194,10 @@ mod tests {
             ran: 1,
         }));
         let (chain, hints) = (["a".to_owned(), "b".to_owned()], []);
-        view.close(&Ending::Failed { exit: 1, chain: &chain, hints: &hints });
+        let file = Arc::new("recipe.yaml".into());
+        let place = Some(&Location { file, line: 3, column: 5 });
+        let (chain, hints, output) = (&chain, &hints, &b""[..]);
+        view.close(&Ending::Failed { exit: 1, chain, hints, output, place });
         let text = String::from_utf8(out.0.lock().expect("unlocked").clone()).expect("UTF-8");
         let text = text.replace(&"01".repeat(32), "ID").replace(&"02".repeat(32), "LAYER");
         let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");

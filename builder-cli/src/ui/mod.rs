@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use builder_core::event::Sink;
+use builder_core::plan::Location;
 
 use crate::args::Progress;
 use crate::settings::Terminal;
@@ -39,6 +40,10 @@ pub(crate) enum Ending<'a> {
         chain: &'a [String],
         /// What to do about it.
         hints: &'a [String],
+        /// All that the failed step said.
+        output: &'a [u8],
+        /// Where the recipe says what failed.
+        place: Option<&'a Location>,
     },
 }
 

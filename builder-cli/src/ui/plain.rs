@@ -11,8 +11,8 @@
 //! #3 FAILED 0.1s: exit code 1
 //! ```
 //!
-//! After a failure the whole output of the failed step stands once more, so
-//! that parallel steps cannot tear it apart.
+//! Where lines of parallel steps have torn the output of a failed step apart,
+//! it stands once more, whole.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -37,12 +37,14 @@ pub(super) struct Plain {
 struct State {
     out: Box<dyn Write + Send>,
     steps: Steps,
+    /// The step that wrote the last line.
+    last: usize,
 }
 
 impl Plain {
     /// A view that writes to `out`.
     pub(super) fn new(out: Box<dyn Write + Send>, clock: Clock) -> Self {
-        Self { clock, state: Mutex::new(State { out, steps: Steps::default() }) }
+        Self { clock, state: Mutex::new(State { out, steps: Steps::default(), last: 0 }) }
     }
 }
 
@@ -67,12 +69,13 @@ impl View for Plain {
 
 impl State {
     fn event(&mut self, event: Event, now: Duration) -> io::Result<()> {
-        let Self { out, steps } = self;
+        let Self { out, steps, last } = self;
         match event {
             Event::Planned { vertices } => steps.plan(vertices),
             Event::Started { vertex, reason } => {
                 let step = steps.step(vertex);
                 step.started = now;
+                *last = step.number;
                 head(out, step)?;
                 writeln!(out, "#{} because {reason}", step.number)?;
             }
@@ -80,6 +83,7 @@ impl State {
                 let step = steps.step(vertex);
                 if step.told.is_none_or(|told| now.saturating_sub(told) >= PROGRESS_EVERY) {
                     step.told = Some(now);
+                    *last = step.number;
                     head(out, step)?;
                     writeln!(out, "#{} {what} {}", step.number, amount(done, total, unit))?;
                 }
@@ -87,11 +91,12 @@ impl State {
             Event::Output { vertex, stream, bytes } => {
                 let step = steps.step(vertex);
                 let lines = step.output(stream, &bytes);
-                said(out, step, &lines, now)?;
+                said(out, step, &lines, now, last)?;
             }
             Event::Warning { vertex, message } => match vertex {
                 Some(vertex) => {
                     let step = steps.step(vertex);
+                    *last = step.number;
                     head(out, step)?;
                     writeln!(out, "#{} warning: {message}", step.number)?;
                 }
@@ -100,7 +105,8 @@ impl State {
             Event::Finished { vertex, status, reason, duration, layer: _ } => {
                 let step = steps.step(vertex);
                 let rest = step.rest();
-                said(out, step, &rest, now)?;
+                said(out, step, &rest, now, last)?;
+                *last = step.number;
                 ended(out, step, &status, &reason, duration)?;
                 steps.ended += 1;
             }
@@ -117,7 +123,20 @@ fn head(out: &mut dyn Write, step: &mut Step) -> io::Result<()> {
     Ok(())
 }
 
-fn said(out: &mut dyn Write, step: &Step, lines: &[String], now: Duration) -> io::Result<()> {
+/// Writes lines of a step, and notes whether another step's came between.
+fn said(
+    out: &mut dyn Write,
+    step: &mut Step,
+    lines: &[String],
+    now: Duration,
+    last: &mut usize,
+) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    step.torn |= step.said && *last != step.number;
+    step.said = true;
+    *last = step.number;
     let at = now.saturating_sub(step.started).as_secs_f64();
     lines.iter().try_for_each(|line| writeln!(out, "#{} {at:.2} {line}", step.number))
 }
@@ -142,9 +161,11 @@ fn ended(
         Status::Canceled => {}
         Status::Failed(error) => {
             writeln!(out, "#{number} FAILED {took}: {error}")?;
-            writeln!(out, "------\n > {}:", step.name)?;
-            step.repeat(|line| writeln!(out, "{line}"))?;
-            writeln!(out, "------")?;
+            if step.torn {
+                writeln!(out, "------\n > {}:", step.name)?;
+                step.repeat(|line| writeln!(out, "{line}"))?;
+                writeln!(out, "------")?;
+            }
         }
     }
     step.forget();
@@ -249,6 +270,26 @@ mod tests {
         ------
         #1 CANCELED
         ");
+    }
+
+    #[test]
+    fn output_that_nothing_tore_apart_is_shown_once() {
+        let text = shown(vec![
+            output(2, "cc a.c\n"),
+            finished(1, Status::Ran, ""),
+            output(2, "error"),
+            finished(2, Status::Failed("exit code 2".to_owned()), ""),
+        ]);
+        assert_eq!(text.matches("cc a.c").count(), 2, "{text}");
+        let text = shown(vec![
+            finished(1, Status::Ran, ""),
+            Event::Started { vertex: vertex(2), reason: "it is new".to_owned() },
+            output(2, "cc a.c\n"),
+            output(2, "error"),
+            finished(2, Status::Failed("exit code 2".to_owned()), ""),
+        ]);
+        assert!(text.ends_with("cc a.c\n#2 0.30 error\n#2 FAILED 1.2s: exit code 2\n"), "{text}");
+        assert_eq!(text.matches("cc a.c").count(), 1, "{text}");
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! Shows nothing: the command prints the digest, and `main` the error.
+//! Shows nothing but what a failed step said: the command prints the digest,
+//! and `main` the error.
 
 use builder_core::event::{Event, Sink};
 
+use super::text::Lines;
 use super::{Ending, View};
+use crate::output;
 
 /// See the module.
 #[derive(Debug)]
@@ -13,5 +16,11 @@ impl Sink for Quiet {
 }
 
 impl View for Quiet {
-    fn close(&self, _ending: &Ending<'_>) {}
+    fn close(&self, ending: &Ending<'_>) {
+        if let Ending::Failed { output: said, .. } = ending {
+            let mut lines = Lines::default();
+            let whole = lines.push(said);
+            whole.iter().chain(&lines.finish()).for_each(|line| output::complain(line));
+        }
+    }
 }

@@ -27,6 +27,10 @@ pub(super) struct Step {
     pub(super) started: Duration,
     /// Whether its name was shown.
     pub(super) shown: bool,
+    /// Whether a line that it wrote was shown.
+    pub(super) said: bool,
+    /// Whether another step's lines stand between those that it wrote.
+    pub(super) torn: bool,
     /// When progress was shown last.
     pub(super) told: Option<Duration>,
     stdout: Lines,
@@ -41,6 +45,8 @@ impl Step {
             name,
             started: Duration::ZERO,
             shown: false,
+            said: false,
+            torn: false,
             told: None,
             stdout: Lines::default(),
             stderr: Lines::default(),

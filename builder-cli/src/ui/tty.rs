@@ -234,7 +234,7 @@ mod tests {
         let (status, duration) = (Status::Ran, Duration::from_secs(2));
         let reason = String::new();
         view.event(Event::Finished { vertex, status, reason, duration, layer: None });
-        view.close(&Ending::Failed { exit: 1, chain: &[], hints: &[] });
+        view.close(&Ending::Failed { exit: 1, chain: &[], hints: &[], output: b"", place: None });
         assert_eq!(term.contents(), "✓ run `make` 2.0s");
     }
 

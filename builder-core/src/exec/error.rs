@@ -6,6 +6,11 @@ use std::path::PathBuf;
 
 use crate::view::TreeError;
 
+/// What an ordinary user does to have more than one user id in steps.
+pub const MORE_IDS: &str = "install `uidmap` and give your user a range in /etc/subuid and \
+                            /etc/subgid (`usermod --add-subuids 100000-165535 --add-subgids \
+                            100000-165535 USER`)";
+
 /// Errors of executors.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
@@ -66,11 +71,7 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The step needs ids that are not mapped.
-    #[error(
-        "{what} needs more than one user id, and this host maps none but yours: install `uidmap` \
-         and give your user a range in /etc/subuid and /etc/subgid (`usermod --add-subuids \
-         100000-165535 --add-subgids 100000-165535 USER`)"
-    )]
+    #[error("{what} needs more than one user id, and this host maps none but yours: {}", MORE_IDS)]
     SingleId {
         /// What needs them: `user 33`, `installing packages`.
         what: String,

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cancel::Cancel;
-pub use error::ExecError;
+pub use error::{ExecError, MORE_IDS};
 pub use ids::IdMap;
 pub use runner::runner_main;
 pub use sandbox::{RootKind, RunnerPath, Sandbox};

@@ -27,6 +27,8 @@ pub struct StepError {
     pub stage: String,
     /// Where it is written.
     pub location: Option<Location>,
+    /// Whether it ran without a network.
+    pub no_network: bool,
     /// All its output, in the order in which it came.
     pub output: Vec<u8>,
     /// Why.

@@ -38,7 +38,7 @@ pub(crate) use value::{State, Value};
 
 use crate::digest::VertexId;
 use crate::event::{Event, PlannedVertex, Status};
-use crate::plan::op::{Op, Source};
+use crate::plan::op::{Network, Op, Source};
 use crate::plan::{Plan, Vertex};
 
 /// What came of a plan.
@@ -161,6 +161,7 @@ fn fail(
         step: vertex.meta.name.clone(),
         stage: vertex.meta.stage.clone(),
         location: vertex.meta.location.clone(),
+        no_network: matches!(&vertex.op, Op::Exec(exec) if exec.network == Network::None),
         output,
         cause,
     })

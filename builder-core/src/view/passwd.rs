@@ -9,6 +9,8 @@ use crate::layer::LayerPath;
 
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 16 << 20;
+/// No name is longer (`useradd` allows 32), so none is compared that is.
+const LONGEST_NAME: usize = 64;
 
 /// A user as a process needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +46,32 @@ pub enum PasswdError {
         path: &'static str,
     },
     /// No such user.
-    #[error("the image has no user `{name}` in /etc/passwd")]
+    #[error("the image has no user `{name}` in /etc/passwd{}", there_is(similar))]
     NoUser {
         /// As it was written.
         name: String,
+        /// The one that was perhaps meant.
+        similar: Option<String>,
     },
     /// No such group.
-    #[error("the image has no group `{name}` in /etc/group")]
+    #[error("the image has no group `{name}` in /etc/group{}", there_is(similar))]
     NoGroup {
         /// As it was written.
         name: String,
+        /// The one that was perhaps meant.
+        similar: Option<String>,
     },
+}
+
+fn there_is(similar: &Option<String>) -> String {
+    similar.as_ref().map(|name| format!("; there is `{name}`")).unwrap_or_default()
+}
+
+/// The one of `names` that `wanted` is most likely a misspelling of.
+fn similar<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let scored = names.map(|name| (strsim::damerau_levenshtein(wanted, name), name));
+    let (distance, name) = scored.filter(|(_, name)| name.len() <= LONGEST_NAME).min()?;
+    (distance <= (wanted.chars().count() / 3).max(1)).then(|| name.to_owned())
 }
 
 /// The text of a file, or nothing where it is not there.
@@ -110,7 +127,10 @@ pub fn resolve(tree: &dyn Tree, text: &str) -> Result<User, PasswdError> {
         .find(|line| line.name == name)
         .or_else(|| passwd_lines(&passwd).find(|line| Some(line.uid) == number));
     let uid = known.as_ref().map(|line| line.uid).or(number);
-    let uid = uid.ok_or_else(|| PasswdError::NoUser { name: name.to_owned() })?;
+    let uid = uid.ok_or_else(|| PasswdError::NoUser {
+        name: name.to_owned(),
+        similar: similar(name, passwd_lines(&passwd).map(|line| line.name)),
+    })?;
     let home = known.as_ref().map_or("/", |line| line.home);
     let home = if home.is_empty() { "/" } else { home }.to_owned();
     if let Some(group) = group.filter(|group| !group.is_empty()) {
@@ -133,9 +153,10 @@ pub fn resolve(tree: &dyn Tree, text: &str) -> Result<User, PasswdError> {
 pub fn group(tree: &dyn Tree, name: &str) -> Result<u32, PasswdError> {
     let text = read(tree, "etc/group")?;
     let known = group_lines(&text).find(|(known, _, _)| *known == name).map(|(_, gid, _)| gid);
-    known
-        .or_else(|| name.parse().ok())
-        .ok_or_else(|| PasswdError::NoGroup { name: name.to_owned() })
+    known.or_else(|| name.parse().ok()).ok_or_else(|| PasswdError::NoGroup {
+        name: name.to_owned(),
+        similar: similar(name, group_lines(&text).map(|(known, _, _)| known)),
+    })
 }
 
 /// The numbers of `user[:group]` as an owner of files: the group of a user that
@@ -175,7 +196,9 @@ mod tests {
         assert_eq!(user("1000:1001").expect("numbers"), (1000, 1001, vec![], "/".into()));
         // A name that looks like a number is a name first.
         assert_eq!(user("7").expect("known").0, 70);
-        assert!(matches!(user("nobody"), Err(PasswdError::NoUser { .. })));
+        assert!(matches!(user("nobody"), Err(PasswdError::NoUser { similar: None, .. })));
+        let typo = user("wwww").expect_err("there is none").to_string();
+        assert_eq!(typo, "the image has no user `wwww` in /etc/passwd; there is `www`");
         assert!(matches!(user("www:nope"), Err(PasswdError::NoGroup { .. })));
     }
 

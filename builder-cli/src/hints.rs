@@ -1,0 +1,236 @@
+//! What to do about an error. Every hint that Phoenix gives is in this file,
+//! but for what an error must say itself.
+//!
+//! In: an error, and what the failed step said. Out: sentences. What a step
+//! said is matched with what common programs write, in lower case: a guess, so
+//! a hint says what was seen.
+
+use builder_core::error::Error as EngineError;
+use builder_core::exec::{ExecError, ExitStatus, IdMap, MORE_IDS};
+use builder_core::solve::{StepCause, StepError};
+use builder_core::source::oci::OciError;
+use builder_core::source::rootfs::RootfsError;
+use builder_core::store::StoreError;
+
+use crate::error::CliError;
+
+/// How much of a step's output is looked at, from its end.
+const LOOKED_AT: usize = 64 << 10;
+
+/// What to do about an error.
+pub(crate) fn hints(error: &CliError) -> Vec<String> {
+    let one = |hint: &str| vec![hint.to_owned()];
+    match error {
+        CliError::NoRecipe { .. } => {
+            one("`phoenix init` writes a first recipe; `-f FILE` names another file")
+        }
+        CliError::RecipeExists { .. } => one("--force replaces it"),
+        CliError::NoStore => one("set PHOENIX_STORE or give --store DIR"),
+        CliError::SecretUnset { id, .. } => {
+            vec![format!("--secret id={id},src=FILE takes it from a file")]
+        }
+        CliError::NoImage { .. } => one("`phoenix images` lists what there is"),
+        CliError::Ambiguous { .. } => one("give more digits of the digest"),
+        CliError::Store(StoreError::NotAStore { .. }) => {
+            one("choose an empty directory with --store")
+        }
+        CliError::NotStarted { source } => hints(source),
+        CliError::Engine(error) => match &**error {
+            EngineError::Step { error, .. } => step(error, &IdMap::detect()),
+            EngineError::Exec(error) => exec(error).into_iter().collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// About a step that failed on a host that maps `ids`.
+fn step(error: &StepError, ids: &IdMap) -> Vec<String> {
+    match &error.cause {
+        StepCause::Exit(status) => exit(*status, error, ids),
+        StepCause::Exec(error) => exec(error).into_iter().collect(),
+        StepCause::ContextChanged { .. } => {
+            vec!["build again when nothing writes to the context".to_owned()]
+        }
+        StepCause::Rootfs(RootfsError::Io { .. }) | StepCause::Oci(OciError::Io { .. }) => {
+            vec!["paths in a recipe are relative to the directory that is built".to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn exec(error: &ExecError) -> Option<String> {
+    match error {
+        ExecError::NotFound { program } => Some(match program.as_str() {
+            "/bin/sh" => {
+                "the image has no shell: start from another base, or write the command as a list"
+                    .to_owned()
+            }
+            program => not_there(program),
+        }),
+        ExecError::NotExecutable { source, .. } => match source.raw_os_error() {
+            Some(errno) if errno == rustix::io::Errno::NOEXEC.raw_os_error() => {
+                Some("is it of this machine's architecture, and does a script begin with `#!`?")
+            }
+            Some(errno) if errno == rustix::io::Errno::ACCESS.raw_os_error() => {
+                Some("is it a file whose mode has the x bits? `copy` takes `mode: 0755`")
+            }
+            _ => None,
+        }
+        .map(str::to_owned),
+        ExecError::UserNamespaces { .. }
+        | ExecError::Fuse { .. }
+        | ExecError::Overlay { .. }
+        | ExecError::IdMapping { .. } => {
+            Some("`phoenix doctor` says what this host lacks".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn not_there(program: &str) -> String {
+    format!(
+        "`{program}` is not in the image, or not on its PATH: \
+         a step `packages: [...]` before this one can install it"
+    )
+}
+
+/// About a command that ran and failed.
+fn exit(status: ExitStatus, error: &StepError, ids: &IdMap) -> Vec<String> {
+    let from = error.output.len().saturating_sub(LOOKED_AT);
+    let said = String::from_utf8_lossy(&error.output[from..]).to_lowercase();
+    let mut hints = Vec::new();
+    match status {
+        ExitStatus::TimedOut => {
+            hints.push("the step's `timeout` is all the time that it has: raise it".to_owned());
+        }
+        ExitStatus::Code(127) => {
+            let exact = String::from_utf8_lossy(&error.output[from..]);
+            hints.extend(missing_program(&exact).map(not_there));
+        }
+        ExitStatus::Signal(9) | ExitStatus::Code(137) => {
+            hints.push("killed from outside: the host may have run out of memory".to_owned());
+        }
+        ExitStatus::Code(_) | ExitStatus::Signal(_) => {}
+    }
+    if status != ExitStatus::TimedOut && NO_NAME.iter().any(|words| said.contains(words)) {
+        hints.push(if error.no_network {
+            "it looked up a host, and the step has `network: none`".to_owned()
+        } else {
+            "it could not reach the network: steps use this host's /etc/resolv.conf and proxies"
+                .to_owned()
+        });
+    }
+    if *ids == IdMap::Single && said.lines().any(refused_owner) {
+        hints.push(format!(
+            "a file or process was to get another owner, and this host maps no user id but \
+             yours: {MORE_IDS}; or build as root"
+        ));
+    }
+    hints
+}
+
+/// What programs write when a name could not be resolved or no network is there.
+const NO_NAME: [&str; 9] = [
+    "temporary failure in name resolution",
+    "temporary failure resolving",
+    "could not resolve",
+    "name or service not known",
+    "bad address",
+    "unable to resolve",
+    "no such host",
+    "network is unreachable",
+    "nodename nor servname",
+];
+
+/// The program that a shell did not find, from what shells write: `sh: 1: make:
+/// not found`, `bash: make: command not found`.
+fn missing_program(said: &str) -> Option<&str> {
+    said.lines().rev().find_map(|line| {
+        let before = line.strip_suffix(": not found").or(line.strip_suffix(": command not found"));
+        let name = before?.rsplit(": ").next()?.trim();
+        (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
+    })
+}
+
+/// Whether a line (in lower case) tells of an owner, or of groups, refused.
+fn refused_owner(line: &str) -> bool {
+    let what = ["chown", "chgrp", "owner", "set groups", "setgroups", "seteuid", "setegid"];
+    let more = ["setresuid", "setresgid", "setuid", "setgid", "fchown", "lchown"];
+    let how = ["invalid argument", "operation not permitted", "einval", "eperm"];
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    (has(&what) || has(&more)) && has(&how)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(status: ExitStatus, output: &str, no_network: bool) -> StepError {
+        StepError {
+            step: "run x".to_owned(),
+            stage: "main".to_owned(),
+            location: None,
+            no_network,
+            output: output.into(),
+            cause: StepCause::Exit(status),
+        }
+    }
+
+    fn of(code: i32, output: &str, no_network: bool, ids: &IdMap) -> Vec<String> {
+        step(&failed(ExitStatus::Code(code), output, no_network), ids)
+    }
+
+    #[test]
+    fn an_ordinary_failure_gets_no_advice() {
+        for output in ["", "error: no ;\n", "chown: done\n", "file not found\n"] {
+            assert_eq!(of(1, output, true, &IdMap::Single), [""; 0], "{output}");
+        }
+    }
+
+    #[test]
+    fn refused_owners_name_what_gives_a_user_more_ids() {
+        let said = [
+            "chown: changing ownership of '/f': Invalid argument",
+            "chown: /f: Invalid argument",
+            "tar: f: Cannot change ownership to uid 33, gid 33: Invalid argument",
+            "E: setgroups 65534 failed - setgroups (1: Operation not permitted)",
+            "E: seteuid 100 failed - seteuid (22: Invalid argument)",
+            "su: cannot set groups: Operation not permitted",
+            "install: cannot change owner of 'x': Invalid argument",
+            "os.chown: OSError: [Errno 22] Invalid argument: '/f'",
+        ];
+        for line in said {
+            let hints = of(1, line, false, &IdMap::Single);
+            let [hint] = hints.as_slice() else { panic!("{line}: {hints:?}") };
+            assert!(hint.contains("uidmap") && hint.contains("/etc/subuid"), "{hint}");
+            let full = IdMap::Full { uids: (1, 9), gids: (1, 9) };
+            assert_eq!(of(1, line, false, &full), [""; 0], "there the cause is another");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        for output in ["x\n/bin/sh: 1: gcc: not found\n", "sh: gcc: command not found"] {
+            let hints = of(127, output, false, &IdMap::Root);
+            assert!(hints[0].starts_with("`gcc` is not in the image"), "{hints:?}");
+        }
+        assert_eq!(of(127, "nothing", false, &IdMap::Root), [""; 0]);
+        let shell = ExecError::NotFound { program: "/bin/sh".to_owned() };
+        assert!(exec(&shell).expect("a hint").contains("no shell"));
+    }
+
+    #[test]
+    fn a_failed_look_up_says_whether_there_is_a_network() {
+        let said = "curl: (6) Could not resolve host: deb.debian.org";
+        assert!(of(6, said, true, &IdMap::Root)[0].contains("`network: none`"));
+        assert!(of(6, said, false, &IdMap::Root)[0].contains("/etc/resolv.conf"));
+    }
+
+    #[test]
+    fn a_time_limit_and_a_kill_are_explained() {
+        let timed_out = step(&failed(ExitStatus::TimedOut, "", false), &IdMap::Root);
+        assert!(timed_out[0].contains("`timeout`"));
+        assert!(of(137, "", false, &IdMap::Root)[0].contains("memory"));
+    }
+}
