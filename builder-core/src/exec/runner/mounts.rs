@@ -133,6 +133,11 @@ fn served(wire: &Wire, index: usize, at: &str) -> Result<(), Fault> {
     wire.send(&Report::Fuse { index }, &[fuse.as_fd()]).or_fault("handing out /dev/fuse")
 }
 
+/// What older kernels do not know: `uuid=null` those before 6.6, `volatile`
+/// those before 5.10. Nothing of an upper outlives a crash, so nobody waits for
+/// the disk; package managers ask for that thousands of times.
+const NEWER_OPTIONS: [&str; 4] = [",volatile,uuid=null", ",volatile,uuid=off", ",uuid=off", ""];
+
 /// Overlayfs of `lower` and a new upper at `at`, options said explicitly.
 fn overlay(
     ids: Ids,
@@ -149,19 +154,15 @@ fn overlay(
     fs::set_permissions(upper, fs::Permissions::from_mode(root.mode))
         .or_fault("making the upper")?;
     let xattr = if ids == Ids::Root { "" } else { ",userxattr" };
-    let options = |uuid: &str| {
-        CString::new(format!(
-            "lowerdir={lower},upperdir={upper},workdir={work},xino=on,metacopy=off,\
-             redirect_dir=nofollow,index=off{uuid}{xattr}"
-        ))
-        .expect("no NUL in these")
-    };
     // `redirect_dir=off` would follow redirects where the kernel's default is
     // so, and is refused beside `userxattr`.
-    // Linux before 6.6 does not know `uuid=null`.
+    let options = format!(
+        "lowerdir={lower},upperdir={upper},workdir={work},xino=on,metacopy=off,\
+         redirect_dir=nofollow,index=off{xattr}"
+    );
     let mut result = Ok(());
-    for uuid in [",uuid=null", ",uuid=off", ""] {
-        let options = options(uuid);
+    for newer in NEWER_OPTIONS {
+        let options = CString::new(format!("{options}{newer}")).expect("no NUL in these");
         result = mount("overlay", at, "overlay", MountFlags::empty(), Some(options.as_c_str()));
         if result != Err(rustix::io::Errno::INVAL) {
             break;
