@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Tag(TagArgs),
     /// Remove names of images from the store
     Rm(RmArgs),
+    /// Remove from the store what no image needs
+    Prune(PruneArgs),
     /// Show an image's digests, layers, config and annotations
     Inspect(ImageArgs),
     /// Show what each layer of an image came from
@@ -230,6 +232,29 @@ pub(crate) struct RmArgs {
     pub(crate) images: Vec<String>,
 }
 
+/// `phoenix prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Also results of steps, downloads and cache mounts: all but the images that have names
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    /// Remove the results used longest ago until no more than SIZE (as 10GB, 512MiB) is needed
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) keep_storage: Option<u64>,
+
+    /// Only say what would be removed
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// `phoenix ls`
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -409,6 +434,35 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads a number of bytes: `10`, `10kB`, `1.5GB`, `512MiB`, in any case and
+/// with or without the B.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size like 10GB or 512MiB");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (prefix, base) = match unit.strip_suffix('i') {
+        Some(prefix) if !prefix.is_empty() => (prefix, 1024_f64),
+        _ => (unit, 1000_f64),
+    };
+    let power = match prefix {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(wrong()),
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no sign was read, and a fraction of a byte is no loss"
+    )]
+    Ok((number * base.powi(power)) as u64)
+}
+
 /// Reads `a=b,c=d` where each key is one of `known` and stands once at most.
 fn fields<'a>(text: &'a str, known: &[&str]) -> Result<Vec<(&'a str, &'a str)>, String> {
     let mut found: Vec<(&str, &str)> = Vec::new();
@@ -515,6 +569,25 @@ mod tests {
         assert_eq!(secret("id=TOKEN"), Ok(SecretSource::Env("TOKEN".into())));
         for bad in ["src=f", "id=a,src=f,env=V", "id=", "a"] {
             assert!(secret(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn size_is_a_number_with_a_decimal_or_binary_unit() {
+        let table = [
+            ("0", 0),
+            ("123", 123),
+            ("10kB", 10_000),
+            ("1.5GB", 1_500_000_000),
+            ("2g", 2_000_000_000),
+            ("512MiB", 512 << 20),
+            ("1kib", 1024),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "GB", "-1", "1x", "1..2", "1ib", "many"] {
+            assert!(size(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Errors as people read them: excerpts of recipes, chains of causes, hints.
 //!
-//! In: a [`CliError`]. Out: text that ends without a newline. A step's error
+//! In: a [`CliError`], and where the store is. Out: text that ends without a newline. A step's error
 //! knows only the place of the step, so its line is read from the recipe again.
 
 use std::error::Error;
+use std::path::Path;
 
 use builder_core::error::Error as EngineError;
 use builder_core::frontend::{Class, Diagnostic};
@@ -19,7 +20,7 @@ use crate::hints::hints;
 const LONGEST_LINE: usize = 400;
 
 /// The error with its causes and what to do about it.
-pub(crate) fn render(error: &CliError, colour: bool) -> String {
+pub(crate) fn render(error: &CliError, colour: bool, store: Option<&Path>) -> String {
     let paint = Paint::new(colour);
     if let CliError::Recipe { diagnostics } = error {
         let mut texts: Vec<_> = diagnostics.iter().map(|d| excerpt(d, &paint)).collect();
@@ -36,7 +37,7 @@ pub(crate) fn render(error: &CliError, colour: bool) -> String {
             _ => format!("  because: {cause}"),
         });
     }
-    lines.extend(hints(error).iter().map(|hint| format!("{} {hint}", paint.help("hint:"))));
+    lines.extend(hints(error, store).iter().map(|hint| format!("{} {hint}", paint.help("hint:"))));
     lines.join("\n")
 }
 
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     fn plain(diagnostic: Diagnostic) -> String {
-        render(&CliError::Recipe { diagnostics: vec![diagnostic] }, false)
+        render(&CliError::Recipe { diagnostics: vec![diagnostic] }, false, None)
     }
 
     #[test]
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn several_mistakes_are_all_shown_and_counted() {
         let diagnostics = vec![Diagnostic::unplaced("one"), Diagnostic::unplaced("two")];
-        let shown = render(&CliError::Recipe { diagnostics }, false);
+        let shown = render(&CliError::Recipe { diagnostics }, false, None);
         assert_eq!(shown, "error: one\n\nerror: two\n\nerror: 2 mistakes");
     }
 
@@ -246,13 +247,13 @@ mod tests {
         let io = || std::io::Error::other("inner");
         assert_eq!(chain(&Outer(io())), ["outer: inner"]);
         let error = CliError::File { action: "reading", path: "f".into(), source: io() };
-        assert_eq!(render(&error, false), "error: reading f\n  because: inner");
+        assert_eq!(render(&error, false, None), "error: reading f\n  because: inner");
     }
 
     #[test]
     fn colours_are_used_only_where_asked() {
         let error = CliError::NoStore;
-        assert!(render(&error, true).contains('\x1b'));
-        assert!(!render(&error, false).contains('\x1b'));
+        assert!(render(&error, true, None).contains('\x1b'));
+        assert!(!render(&error, false, None).contains('\x1b'));
     }
 }

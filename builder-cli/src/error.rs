@@ -23,9 +23,21 @@ pub(crate) enum CliError {
     /// Whoever read standard output is gone: no error for anyone to see.
     #[error("standard output was closed")]
     ReaderGone,
+    /// A signal asked for the end.
+    #[error("{}", if *.exit == Exit::Terminated { "terminated" } else { "interrupted" })]
+    Interrupted {
+        /// Which signal it was.
+        exit: Exit,
+    },
     /// Standard output cannot be written.
     #[error("writing to standard output")]
     Stdout {
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard input cannot be read.
+    #[error("reading standard input")]
+    Stdin {
         /// Why.
         source: io::Error,
     },
@@ -158,6 +170,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::ReaderGone => Exit::Done,
+            Self::Interrupted { exit } => *exit,
             Self::NoStore
             | Self::SourceDateEpoch { .. }
             | Self::RecipeExists { .. }
@@ -170,6 +183,7 @@ impl CliError {
             },
             Self::Path { .. } | Self::Ambiguous { .. } => Exit::Usage,
             Self::Stdout { .. }
+            | Self::Stdin { .. }
             | Self::Signals { .. }
             | Self::File { .. }
             | Self::NoImage { .. }
@@ -211,6 +225,7 @@ fn engine_exit(error: &EngineError) -> Exit {
             StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
             _ => Exit::BuildFailed,
         },
+        EngineError::Canceled => Exit::Interrupted,
         EngineError::NotReproducible { .. } => Exit::BuildFailed,
         EngineError::NoStage { .. } | EngineError::Tag(_) => Exit::Usage,
         EngineError::Exec(error) => exec_exit(error),

@@ -5,20 +5,41 @@
 //! said is matched with what common programs write, in lower case: a guess, so
 //! a hint says what was seen.
 
+use std::path::Path;
+
+use builder_core::cache::CacheError;
 use builder_core::error::Error as EngineError;
 use builder_core::exec::{ExecError, ExitStatus, IdMap, MORE_IDS};
+use builder_core::image::ImageError;
+use builder_core::layer::LayerError;
+use builder_core::output::OutputError;
 use builder_core::solve::{StepCause, StepError};
 use builder_core::source::oci::OciError;
 use builder_core::source::rootfs::RootfsError;
 use builder_core::store::StoreError;
 
+use crate::diagnostic;
 use crate::error::CliError;
 
 /// How much of a step's output is looked at, from its end.
 const LOOKED_AT: usize = 64 << 10;
 
-/// What to do about an error.
-pub(crate) fn hints(error: &CliError) -> Vec<String> {
+/// A disk with less room than this many bytes is full.
+const LITTLE: u64 = 1 << 20;
+
+/// What to do about an error; `store` is where the store is.
+pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
+    if is_full(error) || store.is_some_and(|store| failed_on_full(error, store)) {
+        let place = store.map_or_else(String::new, |store| format!(" ({})", store.display()));
+        return vec![
+            format!("a disk is full; what steps write and all results lie in the store{place}"),
+            "`phoenix prune` frees what nothing needs, `--all` more; --store DIR takes another disk"
+                .to_owned(),
+        ];
+    }
+    if let Some(hint) = of_store(error).and_then(store_hint) {
+        return vec![hint];
+    }
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
         CliError::NoRecipe { .. } => {
@@ -31,16 +52,70 @@ pub(crate) fn hints(error: &CliError) -> Vec<String> {
         }
         CliError::NoImage { .. } => one("`phoenix images` lists what there is"),
         CliError::Ambiguous { .. } => one("give more digits of the digest"),
-        CliError::Store(StoreError::NotAStore { .. }) => {
-            one("choose an empty directory with --store")
-        }
-        CliError::NotStarted { source } => hints(source),
+        CliError::NotStarted { source } => hints(source, store),
         CliError::Engine(error) => match &**error {
             EngineError::Step { error, .. } => step(error, &IdMap::detect()),
             EngineError::Exec(error) => exec(error).into_iter().collect(),
             _ => Vec::new(),
         },
         _ => Vec::new(),
+    }
+}
+
+/// Whether the system said that there is no more room, in whatever layer of the
+/// error or to the step itself.
+fn is_full(error: &CliError) -> bool {
+    const SAID: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+    let output = String::from_utf8_lossy(diagnostic::output(error));
+    let chain = diagnostic::chain(error);
+    let mut texts = chain.iter().map(String::as_str).chain([&*output]);
+    texts.any(|text| SAID.iter().any(|said| text.contains(said)))
+}
+
+/// Whether a step failed and the store's disk has no room: not every program
+/// says why it could not write.
+fn failed_on_full(error: &CliError, store: &Path) -> bool {
+    let CliError::Engine(error) = error else { return false };
+    let EngineError::Step { error, .. } = &**error else { return false };
+    let room = rustix::fs::statvfs(store).map(|disk| disk.f_bavail * disk.f_frsize);
+    matches!(error.cause, StepCause::Exit(_)) && room.is_ok_and(|room| room < LITTLE)
+}
+
+/// The error of the store at the bottom of an error, if one is there.
+fn of_store(error: &CliError) -> Option<&StoreError> {
+    match error {
+        CliError::Store(error)
+        | CliError::Layer(LayerError::Store(error))
+        | CliError::Image(ImageError::Store(error)) => Some(error),
+        CliError::Engine(error) => match &**error {
+            EngineError::Store(error)
+            | EngineError::Cache(CacheError::Store(error))
+            | EngineError::Image(ImageError::Store(error))
+            | EngineError::Layer(LayerError::Store(error))
+            | EngineError::Output(OutputError::Store(error)) => Some(error),
+            EngineError::Step { error, .. } => match &error.cause {
+                StepCause::Store(error)
+                | StepCause::Cache(CacheError::Store(error))
+                | StepCause::Layer(LayerError::Store(error)) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::NotAStore { .. } => Some("choose an empty directory with --store".to_owned()),
+        StoreError::Index { path, .. } => Some(format!(
+            "it holds the names of images only: remove {} and build again to name them anew",
+            path.display()
+        )),
+        StoreError::Corrupt { .. } | StoreError::NoBlob { .. } => {
+            Some("build the image again: what is damaged or missing is made anew".to_owned())
+        }
+        _ => None,
     }
 }
 

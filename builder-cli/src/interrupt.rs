@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use builder_core::cancel::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -13,7 +14,7 @@ static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
 /// From now on, SIGINT and SIGTERM call `stop` once; the next one ends the
 /// process.
-pub(crate) fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError> {
+fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError> {
     let mut signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|source| CliError::Signals { source })?;
     let watch = move || {
@@ -31,12 +32,18 @@ pub(crate) fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError
     thread.map(drop).map_err(|source| CliError::Signals { source })
 }
 
-/// How the process must end if a signal asked it to.
-pub(crate) fn received() -> Option<Exit> {
-    match RECEIVED.load(Ordering::SeqCst) {
-        0 => None,
-        signal => Some(ending(signal)),
-    }
+/// Does `work` with a wish to stop that the first SIGINT or SIGTERM utters.
+/// What fails after that failed because of it.
+pub(crate) fn stoppable<T>(
+    work: impl FnOnce(&Cancel) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let cancel = Cancel::new();
+    let stop = cancel.clone();
+    on_signal(move || stop.cancel())?;
+    work(&cancel).map_err(|error| match RECEIVED.load(Ordering::SeqCst) {
+        0 => error,
+        signal => CliError::Interrupted { exit: ending(signal) },
+    })
 }
 
 fn ending(signal: i32) -> Exit {

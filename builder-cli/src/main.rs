@@ -35,9 +35,10 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(CliError::ReaderGone) => Exit::Done.into(),
         Err(error) => {
-            let exit = interrupt::received().unwrap_or_else(|| error.exit());
-            output::complain(&diagnostic::render(&error, settings.terminal.colour));
-            exit.into()
+            let store = settings.store().ok();
+            let colour = settings.terminal.colour;
+            output::complain(&diagnostic::render(&error, colour, store.as_deref()));
+            error.exit().into()
         }
     }
 }

@@ -21,6 +21,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Stopping was asked before the image was named.
+    #[error("canceled")]
+    Canceled,
     /// A step failed; the others were stopped.
     #[error("{error}")]
     Step {

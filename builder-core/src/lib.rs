@@ -45,6 +45,7 @@
 //! on disk.
 
 pub mod cache;
+pub mod cancel;
 pub mod digest;
 pub mod engine;
 pub mod error;

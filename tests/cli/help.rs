@@ -2,7 +2,7 @@
 
 use crate::phoenix::Home;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "build",
     "plan",
     "validate",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 17] = [
     "images",
     "tag",
     "rm",
+    "prune",
     "inspect",
     "history",
     "ls",

@@ -9,9 +9,10 @@
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and its floor.
-const FLOORS: [(&str, u32); 22] = [
+const FLOORS: [(&str, u32); 23] = [
     ("digest", 0),
     ("rooted", 1),
+    ("cancel", 2),
     ("event", 2),
     ("plan", 3),
     ("frontend", 4),

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use builder_core::engine::{BuildRequest, BuildResult, OutputKind, OutputSpec};
-use builder_core::exec::Cancel;
 use builder_core::layer::Compression;
 use builder_core::output::Dest;
 use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
@@ -45,19 +44,18 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         ..request(&args.recipe, &args.reuse, settings)?
     };
     let view = ui::view(progress, settings.terminal, stdout_taken);
-    let cancel = Cancel::new();
-    let stop = cancel.clone();
-    interrupt::on_signal(move || stop.cancel())?;
-
     let jobs = args.jobs.map(usize::from);
-    let built = super::engine::open(settings, jobs, Arc::clone(&view) as _)
-        .and_then(|engine| Ok(engine.build_blocking(&request, &cancel)?))
-        .and_then(|built| write_files(args, built));
+    let built = interrupt::stoppable(|cancel| {
+        let engine = super::engine::open(settings, jobs, Arc::clone(&view) as _)?;
+        write_files(args, engine.build_blocking(&request, cancel)?)
+    });
     match &built {
         Ok(built) => view.close(&Ending::Built(&summary(built))),
         Err(error) => {
-            let exit = interrupt::received().unwrap_or_else(|| error.exit()).code();
-            let (chain, hints) = (diagnostic::chain(error), hints::hints(error));
+            let exit = error.exit().code();
+            let store = settings.store().ok();
+            let chain = diagnostic::chain(error);
+            let hints = hints::hints(error, store.as_deref());
             let (output, place) = (diagnostic::output(error), diagnostic::location(error));
             let (chain, hints) = (&chain, &hints);
             view.close(&Ending::Failed { exit, chain, hints, output, place });

@@ -10,7 +10,7 @@ use crate::args::RecipeArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::{files, output};
+use crate::{files, interrupt, output};
 
 /// Resolves everything anew and writes `recipe.lock` beside the recipe.
 pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliError> {
@@ -20,8 +20,10 @@ pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliErr
         lock_mode: LockMode::Update,
         ..BuildRequest::new(loaded.plan)
     };
-    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-    let lock = engine.lock_blocking(&request)?;
+    let lock = interrupt::stoppable(|cancel| {
+        let engine = super::engine::open(settings, None, Arc::new(Silent))?;
+        Ok(engine.lock_blocking(&request, cancel)?)
+    })?;
     let path = super::recipe::lock_path(args);
     files::write(&path, lock.to_text().as_bytes())?;
     output::line(&format!("wrote {}", path.display()))?;

@@ -14,6 +14,7 @@ mod lock;
 mod ls;
 mod man;
 mod plan;
+mod prune;
 mod recipe;
 mod rm;
 mod run;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::Images(args) => images::run(&args, settings),
         Command::Tag(args) => tag::run(&args, settings),
         Command::Rm(args) => rm::run(&args, settings),
+        Command::Prune(args) => prune::run(&args, settings),
         Command::Inspect(args) => inspect::run(&args, settings),
         Command::History(args) => history::run(&args, settings),
         Command::Ls(args) => ls::run(&args, settings),

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use builder_core::event::Silent;
-use builder_core::exec::Cancel;
 use builder_core::solve::{StepReport, StepStatus};
 use serde_json::{Value, json};
 
 use crate::args::{Format, PlanArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output;
 use crate::settings::Settings;
+use crate::{interrupt, output};
 
 /// Prints it; runs nothing.
 pub(crate) fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError> {
     let request = super::build::request(&args.recipe, &args.reuse, settings)?;
-    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-    let steps = engine.plan_blocking(&request, &Cancel::new())?.steps;
+    let steps = interrupt::stoppable(|cancel| {
+        let engine = super::engine::open(settings, None, Arc::new(Silent))?;
+        Ok(engine.plan_blocking(&request, cancel)?.steps)
+    })?;
     match args.format.format {
         Format::Json => {
             let steps: Vec<Value> = steps.iter().map(super::build::step).collect();

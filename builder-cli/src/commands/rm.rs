@@ -1,6 +1,7 @@
 //! `phoenix rm`: names taken away.
 //!
-//! Limitations: blobs stay, as cache records may still name them.
+//! Limitations: blobs stay, as cache records may still name them; `prune`
+//! removes those that nothing names.
 
 use crate::args::RmArgs;
 use crate::error::CliError;

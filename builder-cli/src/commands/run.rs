@@ -34,22 +34,23 @@ pub(crate) fn run(args: &RunArgs, settings: &Settings) -> Result<Exit, CliError>
             NetworkArg::None => Network::None,
         },
     };
-    let cancel = Cancel::new();
-    let stop = cancel.clone();
-    interrupt::on_signal(move || stop.cancel())?;
-    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-    let size = terminal::size().or(args.tty.then_some(terminal::FALLBACK));
-    let ended = match size {
-        Some(size) => on_terminal(&engine, &request, size, &cancel),
-        None => engine.run_image_blocking(&request, RunStreams::Own, &cancel),
-    };
+    let ended = interrupt::stoppable(|cancel| {
+        let engine = super::engine::open(settings, None, Arc::new(Silent))?;
+        let size = terminal::size().or(args.tty.then_some(terminal::FALLBACK));
+        let ended = match size {
+            Some(size) => on_terminal(&engine, &request, size, cancel),
+            None => engine.run_image_blocking(&request, RunStreams::Own, cancel),
+        };
+        ended.map_err(|error| match error {
+            Error::Exec(ExecError::Canceled) => CliError::Interrupted { exit: Exit::Interrupted },
+            error => CliError::NotStarted { source: Box::new(error.into()) },
+        })
+    });
     match ended {
         Ok(ended) => Ok(exit(ended.status)),
         // The person knows: they asked for it.
-        Err(Error::Exec(ExecError::Canceled)) => {
-            Ok(interrupt::received().unwrap_or(Exit::Interrupted))
-        }
-        Err(error) => Err(CliError::NotStarted { source: Box::new(error.into()) }),
+        Err(CliError::Interrupted { exit }) => Ok(exit),
+        Err(error) => Err(error),
     }
 }
 

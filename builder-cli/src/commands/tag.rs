@@ -8,6 +8,8 @@ use crate::settings::Settings;
 /// Gives it; a name that pointed elsewhere now points here.
 pub(crate) fn run(args: &TagArgs, settings: &Settings) -> Result<Exit, CliError> {
     let store = super::image::store(settings)?;
+    // Else pruning could come between finding the image and naming it.
+    let _lease = store.lease()?;
     let named = super::image::find(&store, &args.image.image)?;
     store.set_ref(&super::image::full_name(&args.name), named.descriptor)?;
     Ok(Exit::Done)

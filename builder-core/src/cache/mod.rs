@@ -10,18 +10,20 @@
 //! | `layers` | diffID | the blobs that hold this layer, one per compression |
 //! | `builds` | hash of the recipe's identity | [`BuildRecord`]: which key each step had |
 //!
-//! Invariant: a record is written after its layer and table are durable, and a
-//! look-up checks that the blob is still there, so a record never promises
-//! what the store lacks. A failed step leaves no record.
+//! Invariant: a record is written after its layer is durable, and a look-up
+//! checks that the blob is still there and as it was written, so a record never
+//! promises what the store lacks. A failed step leaves no record.
 
 mod builds;
+mod edges;
 mod record;
 
 pub use builds::{BuildRecord, StepRecord};
+pub use edges::Named;
 pub use record::{LayerIndex, Outcome, Record, SourceRecord};
 
 use crate::digest::{CacheKey, DiffId};
-use crate::layer::{Compression, LayerDesc, LayerError};
+use crate::layer::{Compression, LayerDesc, LayerError, is_whole};
 use crate::plan::key::Parts;
 use crate::store::{Store, StoreError};
 
@@ -66,6 +68,9 @@ impl Cache {
             Outcome::Layer(diff_id) => self.layer_prefer(diff_id, None)?.is_some(),
             Outcome::Nothing => true,
         };
+        if stands {
+            self.store.touch_record(RESULTS, &key.hex());
+        }
         Ok(stands.then_some(record))
     }
 
@@ -85,10 +90,11 @@ impl Cache {
     pub fn source(&self, key: CacheKey) -> Result<Option<SourceRecord>, CacheError> {
         let Some(record) = self.read::<SourceRecord>(SOURCES, &key.hex())? else { return Ok(None) };
         for desc in &record.layers {
-            if self.store.blob_size(&desc.blob)? != Some(desc.size) {
+            if !is_whole(&self.store, desc)? {
                 return Ok(None);
             }
         }
+        self.store.touch_record(SOURCES, &key.hex());
         Ok(Some(record))
     }
 
@@ -130,12 +136,12 @@ impl Cache {
     /// # Errors
     /// If the store cannot be written.
     pub fn add_layer(&self, desc: &LayerDesc) -> Result<(), CacheError> {
-        let name = desc.diff_id.hex();
-        let mut index = self.read::<LayerIndex>(LAYERS, &name)?.unwrap_or_default();
-        if index.add(desc.clone()) {
-            self.write(LAYERS, &name, &index)?;
-        }
-        Ok(())
+        let change = |old: Option<Vec<u8>>| {
+            let mut index: LayerIndex = old.and_then(|old| parse(&old)).unwrap_or_default();
+            index.add(desc.clone()).then(|| encode(&index))
+        };
+        // Another process may be adding another compression of it.
+        Ok(self.store.update_record(LAYERS, &desc.diff_id.hex(), change)?)
     }
 
     /// The layer in the wanted compression; it is converted where the store has
@@ -177,7 +183,7 @@ impl Cache {
     ) -> Result<Option<LayerDesc>, CacheError> {
         let index = self.read::<LayerIndex>(LAYERS, &diff_id.hex())?.unwrap_or_default();
         for desc in index.preferring(wanted) {
-            if self.store.blob_size(&desc.blob)? == Some(desc.size) {
+            if is_whole(&self.store, desc)? {
                 return Ok(Some(desc.clone()));
             }
         }
@@ -200,30 +206,13 @@ impl Cache {
         self.write(BUILDS, &recipe_name(recipe), build)
     }
 
-    /// Every blob that a record names: the cache's edges for garbage collection.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn layers(&self) -> Result<Vec<LayerDesc>, CacheError> {
-        let mut all = Vec::new();
-        for name in self.store.list_records(LAYERS)? {
-            let index = self.read::<LayerIndex>(LAYERS, &name)?.unwrap_or_default();
-            all.extend(index.preferring(None).cloned());
-        }
-        for name in self.store.list_records(SOURCES)? {
-            let record = self.read::<SourceRecord>(SOURCES, &name)?;
-            all.extend(record.into_iter().flat_map(|record| record.layers));
-        }
-        Ok(all)
-    }
-
     fn read<T: serde::de::DeserializeOwned>(
         &self,
         area: &str,
         name: &str,
     ) -> Result<Option<T>, CacheError> {
         let bytes = self.store.get_record(area, name)?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        Ok(bytes.and_then(|bytes| parse(&bytes)))
     }
 
     fn write<T: serde::Serialize>(
@@ -232,9 +221,16 @@ impl Cache {
         name: &str,
         value: &T,
     ) -> Result<(), CacheError> {
-        let bytes = serde_json::to_vec(value).expect("records have string keys only");
-        Ok(self.store.put_record(area, name, &bytes)?)
+        Ok(self.store.put_record(area, name, &encode(value))?)
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok()
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records have string keys only")
 }
 
 fn recipe_name(recipe: &str) -> String {

@@ -20,6 +20,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
         request.tags.iter().map(|t| crate::image::normalise_tag(t)).collect::<Result<_, _>>()?;
     let target = target(request)?;
     let locks = Locks::new(request.lock.clone(), request.lock_mode);
+    let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
     let solved = solve(inner, request, target, &locks, cancel, false)?;
     if let Some(error) = solved.error {
@@ -27,6 +28,9 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     }
     let state = state_of(&solved, target)?;
     let written = image::write(inner, request, target, state)?;
+    if cancel.is_canceled() {
+        return Err(Error::Canceled);
+    }
     image::publish(inner, request, &written, &tags)?;
     image::export(inner, request, &written, &tags)?;
     let (lock, changed) = locks.state();
@@ -43,6 +47,8 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
 pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<PlanReport> {
     let target = target(request)?;
     let locks = Locks::new(request.lock.clone(), request.lock_mode);
+    let inner = &inner.until(cancel);
+    let _lease = inner.store.lease()?;
     let solved = solve(inner, request, target, &locks, cancel, true)?;
     match solved.error {
         Some(error) => Err(Error::Step { error, steps: solved.steps }),
@@ -50,7 +56,9 @@ pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Re
     }
 }
 
-pub(super) fn lock(inner: &Inner, request: &BuildRequest) -> Result<LockFile> {
+pub(super) fn lock(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<LockFile> {
+    let inner = &inner.until(cancel);
+    let _lease = inner.store.lease()?;
     let mut lock = LockFile::default();
     for vertex in request.plan.vertices() {
         if let Op::Source(Source::Debian(debian)) = &vertex.op {
@@ -80,13 +88,14 @@ fn solve(
 ) -> Result<Solved> {
     let earlier = inner.cache.last_build(&request.recipe)?;
     let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
+    let stop = cancel.child();
+    let working = inner.until(&stop);
     let session = Session {
-        store: &inner.store,
-        cache: &inner.cache,
+        store: &working.store,
+        cache: &working.cache,
         executor: &*inner.executor,
         sink: &*inner.sink,
-        cancel,
-        stop: cancel.child(),
+        stop,
         jobs: inner.jobs,
         platform: inner.platform.clone(),
         compression: request.compression,
@@ -106,24 +115,30 @@ fn solve(
     let solved = solve::solve(&session, &request.plan, &roots);
     if !dry {
         let ended = solved.error.is_none();
-        remember(inner, request, (session.build_record(), ended), earlier)?;
-        for context in session.contexts() {
-            context.remember()?;
+        let kept = remember(inner, request, (&session, ended), earlier);
+        // Why a step failed matters more than that this was not kept either.
+        if ended {
+            kept?;
         }
     }
     Ok(solved)
 }
 
+/// Keeps what helps later builds to be quick and to say why a step runs.
 fn remember(
     inner: &Inner,
     request: &BuildRequest,
-    (now, ended): (BuildRecord, bool),
+    (session, ended): (&Session<'_>, bool),
     earlier: Option<BuildRecord>,
 ) -> Result<()> {
+    let now = session.build_record();
     let reached: HashSet<String> = now.steps.iter().map(|step| step.stage.clone()).collect();
     let merged = now.over(earlier.clone(), &|stage| ended && reached.contains(stage));
     if Some(&merged) != earlier.as_ref() {
         inner.cache.save_build(&request.recipe, &merged)?;
+    }
+    for context in session.contexts() {
+        context.remember()?;
     }
     Ok(())
 }

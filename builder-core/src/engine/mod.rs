@@ -13,23 +13,30 @@
 
 mod build;
 mod image;
+mod prune;
 mod reproducible;
 mod request;
 mod run_image;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+pub use prune::{PruneRequest, Pruned};
 pub use request::{BuildRequest, BuildResult, OutputKind, OutputSpec, PlanReport};
 pub use run_image::{RunRequest, RunStreams};
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::event::{Silent, Sink};
+use crate::event::{Event, Silent, Sink};
 use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
 use crate::image::Platform;
 use crate::source::debian;
 use crate::store::Store;
+
+/// How often removing what a crashed build left is tried.
+const SWEEPS: u32 = 20;
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Builds images into one store. Cheap to clone; any number of builds may run
 /// at the same time.
@@ -38,15 +45,37 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) cache: Cache,
     pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) sandbox: Sandbox,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) jobs: usize,
     pub(crate) platform: Platform,
     pub(crate) debian: debian::Settings,
     pub(crate) proxy_env: Vec<(String, String)>,
+    #[expect(dead_code, reason = "dropped with the last handle")]
+    temporary: Arc<Temporary>,
+}
+
+/// Removes an engine's temporary files when its last handle goes, whatever a
+/// thread that is still about to end holds of the store.
+struct Temporary(Store);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        self.0.drop_temporary();
+    }
+}
+
+impl Inner {
+    /// The same for work that ends once `cancel` is set.
+    pub(crate) fn until(&self, cancel: &Cancel) -> Self {
+        let store = self.store.until(cancel);
+        Self { cache: Cache::new(store.clone()), store, ..self.clone() }
+    }
 }
 
 /// Settings of an [`Engine`].
@@ -112,8 +141,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`] where a base cannot be resolved.
-    pub fn lock_blocking(&self, request: &BuildRequest) -> Result<debian::LockFile> {
-        build::lock(&self.inner, request)
+    pub fn lock_blocking(
+        &self,
+        request: &BuildRequest,
+        cancel: &Cancel,
+    ) -> Result<debian::LockFile> {
+        build::lock(&self.inner, request, cancel)
     }
 
     /// Runs a command in an image of the store, on a throwaway upper.
@@ -127,6 +160,14 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<crate::exec::Exit> {
         run_image::run(&self.inner, request, streams, cancel)
+    }
+
+    /// Removes from the store what nothing needs. Waits for builds that run.
+    ///
+    /// # Errors
+    /// [`Error`] where the store cannot be read or a file not be removed.
+    pub fn prune_blocking(&self, request: &PruneRequest, cancel: &Cancel) -> Result<Pruned> {
+        prune::prune(&self.inner.until(cancel), request)
     }
 
     /// As [`Self::build_blocking`]; dropping the future cancels the build.
@@ -215,7 +256,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Opens the store and looks at what the host allows.
+    /// Opens the store, looks at what the host allows, and removes what crashed
+    /// builds left.
     ///
     /// # Errors
     /// [`Error`] where the store cannot be opened.
@@ -226,10 +268,13 @@ impl EngineBuilder {
             Some((ids, root)) => sandbox.with(ids, root),
             None => sandbox,
         };
+        sweep(&store, &sandbox, &*self.sink);
         let inner = Inner {
+            temporary: Arc::new(Temporary(store.clone())),
             cache: Cache::new(store.clone()),
             store,
-            executor: Arc::new(sandbox),
+            executor: Arc::new(sandbox.clone()),
+            sandbox,
             sink: self.sink,
             jobs: self.jobs,
             platform: Platform::host(),
@@ -237,5 +282,32 @@ impl EngineBuilder {
             proxy_env: self.proxy_env,
         };
         Ok(Engine { inner: Arc::new(inner) })
+    }
+}
+
+/// Removes work directories of crashed builds in which files belong to
+/// subordinate ids. That they stay harms no build, so it is no error.
+fn sweep(store: &Store, sandbox: &Sandbox, sink: &dyn Sink) {
+    let mut failed = None;
+    for _ in 0..SWEEPS {
+        let stale = store.stale_work_dirs();
+        if stale.is_empty() {
+            return;
+        }
+        let dirs: Vec<&Path> = stale.iter().map(PathBuf::as_path).collect();
+        match sandbox.clean(&dirs) {
+            Ok(()) => failed = None,
+            // What was killed just now may still be about to end.
+            Err(error) => {
+                failed = Some((stale, error));
+                std::thread::sleep(SWEEP_PAUSE);
+            }
+        }
+    }
+    if let Some((dirs, error)) = failed {
+        let dirs = dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ");
+        let why = crate::solve::chain(&error);
+        let message = format!("what a killed build left cannot be removed: {dirs}: {why}");
+        sink.event(Event::Warning { vertex: None, message });
     }
 }

@@ -21,21 +21,14 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
         check_reproducible: false,
         ..request.clone()
     };
+    // Nothing may be collected before both are compared and the tag is set.
+    let _lease = inner.store.until(cancel).lease()?;
     let first = build::build(inner, &silent, cancel)?;
     let lock = first.new_lock.clone().unwrap_or_else(|| request.lock.clone());
     let again = BuildRequest { lock, ..silent };
     let second_dir = inner.store.work_dir()?;
-    let second = Inner {
-        store: Store::open_beside(&second_dir.path().join("store"), &inner.store)?,
-        cache: inner.cache.clone(),
-        executor: inner.executor.clone(),
-        sink: inner.sink.clone(),
-        jobs: inner.jobs,
-        platform: inner.platform.clone(),
-        debian: inner.debian.clone(),
-        proxy_env: inner.proxy_env.clone(),
-    };
-    let second = Inner { cache: Cache::new(second.store.clone()), ..second };
+    let store = Store::open_beside(&second_dir.path().join("store"), &inner.store)?;
+    let second = Inner { cache: Cache::new(store.clone()), store, ..inner.clone() };
     let other = build::build(&second, &again, cancel)?;
     if first.digest != other.digest {
         let differences = differences(inner, &first, &second, &other)?;

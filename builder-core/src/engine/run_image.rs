@@ -68,6 +68,12 @@ pub(super) fn run(
     streams: RunStreams<'_>,
     cancel: &Cancel,
 ) -> Result<Exit> {
+    let inner = &inner.until(cancel);
+    let work = inner.store.work_dir()?;
+    let lease = inner.store.lease()?;
+    work.pin(&request.image)?;
+    // It may run for long: the pin keeps its image, the lease would stop all pruning.
+    drop(lease);
     let image = read_image(&inner.store, &request.image)?;
     let layers: Result<Vec<Layer>, _> =
         image.layers.iter().map(|desc| Layer::open(&inner.store, desc)).collect();
@@ -96,7 +102,6 @@ pub(super) fn run(
             Stdio::Terminal(*size)
         }
     };
-    let work = inner.store.work_dir()?;
     let process = Process {
         argv,
         env: env.into_iter().chain(inner.proxy_env.iter().cloned()).collect(),

@@ -31,7 +31,6 @@
 //! Limitations: no cgroups (a step may use all memory and processors), no
 //! user-defined security modules, Linux on x86-64 and 64-bit ARM only.
 
-mod cancel;
 mod error;
 mod ids;
 mod job;
@@ -51,12 +50,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use cancel::Cancel;
 pub use error::{ExecError, MORE_IDS};
 pub use ids::IdMap;
 pub use runner::runner_main;
 pub use sandbox::{RootKind, RunnerPath, Sandbox};
 
+pub use crate::cancel::Cancel;
 use crate::event::Stream;
 use crate::layer::{Entry, LayerPath};
 use crate::plan::op::Network;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, RootKind, TerminalSize};
+use super::{Owner, TerminalSize};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, PathError, Xattrs};
 
@@ -49,8 +49,8 @@ pub(super) struct Step {
     pub(super) ids: Ids,
     pub(super) work: PathBuf,
     pub(super) root: Owner,
-    /// How trees become directories.
-    pub(super) kind: RootKind,
+    /// Whether trees are asked for and written out, not served.
+    pub(super) unpacked: bool,
     pub(super) argv: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) cwd: String,

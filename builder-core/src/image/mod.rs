@@ -17,6 +17,7 @@ mod index;
 mod manifest;
 mod media;
 mod platform;
+mod reach;
 mod tag;
 mod validate;
 
@@ -32,6 +33,7 @@ pub use media::{
 };
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 pub use platform::{ParsePlatformError, Platform};
+pub use reach::{Reached, reach};
 pub use tag::{TagError, normalise_tag};
 pub use validate::{validate_config, validate_index, validate_manifest};
 

@@ -107,7 +107,7 @@ pub(super) fn index(
     };
     let passed = pass(store, &mut input, &mut seen, compression, Limits::default());
     if passed.is_err() {
-        let mut rest = BufReader::new(input);
+        let mut rest = BufReader::new(store.cancel().guard(input));
         let copied = io::copy(&mut rest, &mut Seen(&mut seen));
         copied.map_err(LayerError::io("reading the blob"))?;
     }
@@ -199,8 +199,9 @@ fn pass(
         Compression::None => None,
         _ => Some(store.temp_file()?),
     };
+    let mut input = store.cancel().guard(input);
     let mut chunks = Chunks {
-        inflater: Inflater::new(Tee::new(input, seen), compression),
+        inflater: Inflater::new(Tee::new(&mut input, seen), compression),
         total: 0,
         compression,
         limits,

@@ -23,7 +23,7 @@ pub use diff::{Difference, diff};
 pub use entry::{CONSTANT_MTIME, Change, Entry, Kind, Meta, Mtime, Xattrs};
 pub use error::LayerError;
 pub use import::{import, read_tar, recompress};
-pub use open::Layer;
+pub use open::{Layer, is_whole};
 pub use path::{LayerPath, MAX_PATH, PathError};
 use serde::{Deserialize, Serialize};
 pub use writer::LayerWriter;

@@ -228,9 +228,31 @@ fn open_table(store: &Store, desc: &LayerDesc) -> Result<Table, Broken> {
         && facts.diff_id == desc.diff_id
         && facts.blob_size == desc.size
         && facts.compression == desc.compression;
-    // A table outlives its blob where something else removed the latter.
-    let there = store.blob_size(&desc.blob).is_ok_and(|size| size == Some(desc.size));
-    if fits && there { Ok(table) } else { Err(Broken) }
+    // A table outlives its blob where something else removed or changed the latter.
+    if fits && table.follows(&store.blob_path(&desc.blob), desc.size) {
+        Ok(table)
+    } else {
+        Err(Broken)
+    }
+}
+
+/// Whether the store holds the layer whole. The blob is read only where there
+/// is no table that was made after it.
+///
+/// # Errors
+/// If the store cannot be read or written.
+pub fn is_whole(store: &Store, desc: &LayerDesc) -> Result<bool, LayerError> {
+    if store.blob_size(&desc.blob)? != Some(desc.size) {
+        return Ok(false);
+    }
+    if open_table(store, desc).is_ok() {
+        return Ok(true);
+    }
+    match make_table(store, desc) {
+        Ok(_) => Ok(true),
+        Err(LayerError::Damaged { .. } | LayerError::Digest { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes table and data again in one verified pass over the blob.

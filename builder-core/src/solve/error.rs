@@ -139,6 +139,19 @@ pub enum StepCause {
     },
 }
 
+impl StepCause {
+    /// The same, told as what it is where a file of the context changed.
+    pub(super) fn of_context(self) -> Self {
+        let path = match &self {
+            Self::File(error) => error.changed(),
+            Self::Tree(TreeError::Changed { path })
+            | Self::Exec(ExecError::Tree(TreeError::Changed { path })) => Some(path.clone()),
+            _ => None,
+        };
+        path.map_or(self, |path| Self::ContextChanged { path })
+    }
+}
+
 fn describe(status: ExitStatus) -> String {
     match status {
         ExitStatus::Code(code) => format!("exit code {code}"),

@@ -64,7 +64,7 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
     let names = names(&vertices);
     let work = |at: usize, values: Vec<Arc<Value>>| {
         let vertex = vertices[at];
-        if session.cancel.is_canceled() {
+        if session.stop.is_canceled() {
             return Err(fail(session, vertex, StepCause::Canceled, Instant::now(), Vec::new()));
         }
         one(session, (vertex, positions[at], &names), &values)
@@ -144,9 +144,9 @@ fn fail(
     began: Instant,
     output: Vec<u8>,
 ) -> Box<StepError> {
-    let canceled =
-        matches!(cause, StepCause::Canceled | StepCause::Exec(crate::exec::ExecError::Canceled));
-    let cause = if canceled { StepCause::Canceled } else { cause };
+    // Once the build is to stop, every kind of work ends with some error.
+    let canceled = session.stop.is_canceled();
+    let cause = if canceled { StepCause::Canceled } else { cause.of_context() };
     if is_reported(&vertex.op) {
         let status = if canceled { Status::Canceled } else { Status::Failed(chain(&cause)) };
         session.sink.event(Event::Finished {

@@ -14,7 +14,7 @@ use super::run_exec::{stacked, tree};
 use super::session::{Step, lock, now};
 use super::value::{State, Value, merged_caches, unknown};
 use crate::cache::Outcome;
-use crate::fileop::{self, FileOpError, Prepared, Settings};
+use crate::fileop::{self, Prepared, Settings};
 use crate::plan::key::Parts;
 use crate::plan::op::{Copy, FileOp};
 
@@ -70,21 +70,13 @@ fn prepare(
     };
     let settings =
         Settings { cwd: state.config.workdir(), mtime: step.session.mtime, from_context };
-    fileop::prepare(op, &*state.view, source, &settings).map_err(changed)
+    Ok(fileop::prepare(op, &*state.view, source, &settings)?)
 }
 
 fn write(step: &Step<'_>, prepared: &Prepared) -> Result<Outcome, StepCause> {
     let session = step.session;
-    let layer = prepared.write(session.store, session.compression).map_err(changed)?;
+    let layer = prepared.write(session.store, session.compression)?;
     let Some(desc) = layer else { return Ok(Outcome::Nothing) };
     session.cache.add_layer(&desc)?;
     Ok(Outcome::Layer(desc.diff_id))
-}
-
-/// A file that is not what it was when the key was computed has a name of its own.
-fn changed(error: FileOpError) -> StepCause {
-    match error.changed() {
-        Some(path) => StepCause::ContextChanged { path },
-        None => StepCause::File(error),
-    }
 }

@@ -81,9 +81,7 @@ pub(crate) struct Session<'a> {
     pub cache: &'a Cache,
     pub executor: &'a dyn Executor,
     pub sink: &'a dyn Sink,
-    /// The caller's wish to stop.
-    pub cancel: &'a Cancel,
-    /// Set when the caller cancels or a step fails.
+    /// Set when the caller cancels or a step fails; ends work with the store.
     pub stop: Cancel,
     pub jobs: usize,
     pub platform: Platform,

@@ -9,23 +9,25 @@ use tempfile::NamedTempFile;
 
 use super::layout::Layout;
 use super::{StoreError, durable};
+use crate::cancel::{Cancel, Guarded};
 use crate::digest::BlobDigest;
 
 /// A blob being written: hashes as it writes.
 #[derive(Debug)]
 pub struct BlobWriter {
     layout: Layout,
+    cancel: Cancel,
     file: NamedTempFile,
     hasher: Sha256,
     size: u64,
 }
 
 impl BlobWriter {
-    pub(super) fn new(layout: Layout) -> Result<Self, StoreError> {
-        let scratch = layout.private("work");
+    pub(super) fn new(layout: Layout, cancel: Cancel) -> Result<Self, StoreError> {
+        let scratch = layout.scratch()?;
         let file = NamedTempFile::new_in(&scratch)
             .map_err(StoreError::io("making a file in", &scratch))?;
-        Ok(Self { layout, file, hasher: Sha256::new(), size: 0 })
+        Ok(Self { layout, cancel, file, hasher: Sha256::new(), size: 0 })
     }
 
     /// The digest of what was written so far.
@@ -34,24 +36,21 @@ impl BlobWriter {
         BlobDigest::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Makes the blob visible, durably, under its digest. If the same blob is
-    /// there already, the new copy is dropped.
+    /// Makes the blob visible, durably, under its digest. What was there is
+    /// replaced: its bytes may have suffered, those of the new copy are known.
     ///
     /// # Errors
     /// If it cannot be written; then there is nothing.
     pub fn commit(self) -> Result<(BlobDigest, u64), StoreError> {
         let digest = BlobDigest::from_bytes(self.hasher.finalize().into());
-        let path = self.layout.blob(&digest);
-        let there = path.metadata().is_ok_and(|meta| meta.len() == self.size);
-        if !there {
-            durable::persist(self.file, &path)?;
-        }
+        durable::persist(self.file, &self.layout.blob(&digest))?;
         Ok((digest, self.size))
     }
 }
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.cancel.check()?;
         let written = self.file.write(bytes)?;
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
@@ -65,16 +64,20 @@ impl Write for BlobWriter {
 
 /// Reads a blob and fails at its end if the bytes were not those of its digest.
 pub(super) struct VerifiedReader {
-    file: File,
+    file: Guarded<File>,
     path: PathBuf,
     expected: BlobDigest,
     hasher: Sha256,
 }
 
 impl VerifiedReader {
-    pub(super) fn new(layout: &Layout, digest: &BlobDigest) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        layout: &Layout,
+        digest: &BlobDigest,
+        cancel: &Cancel,
+    ) -> Result<Self, StoreError> {
         let path = layout.blob(digest);
-        let file = open(layout, digest)?;
+        let file = cancel.guard(open(layout, digest)?);
         Ok(Self { file, path, expected: *digest, hasher: Sha256::new() })
     }
 }

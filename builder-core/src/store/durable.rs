@@ -25,6 +25,19 @@ pub(super) fn write(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), Sto
     persist(temp, path)
 }
 
+/// Writes `path` unless it is there by then; its directory exists.
+pub(super) fn write_new(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), StoreError> {
+    let mut temp =
+        NamedTempFile::new_in(scratch).map_err(StoreError::io("making a file in", scratch))?;
+    temp.write_all(bytes).map_err(StoreError::io("writing", path))?;
+    temp.as_file().sync_data().map_err(StoreError::io("syncing", path))?;
+    match temp.persist_noclobber(path) {
+        Ok(_) => sync_directory(path.parent().unwrap_or(Path::new("."))),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::io("writing", path)(error.error)),
+    }
+}
+
 /// Puts a written temp file at `path`, durably; its directory is made.
 pub(super) fn persist(temp: NamedTempFile, path: &Path) -> Result<(), StoreError> {
     let directory = path.parent().unwrap_or(Path::new("."));

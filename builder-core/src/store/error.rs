@@ -8,6 +8,9 @@ use crate::digest::BlobDigest;
 /// Errors of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Stopping was asked while the store was waited for.
+    #[error("canceled")]
+    Canceled,
     /// A file could not be read or written.
     #[error("{action} {}: {source}", path.display())]
     Io {

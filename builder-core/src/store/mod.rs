@@ -17,25 +17,29 @@ mod durable;
 mod error;
 mod gc;
 mod layout;
+mod lock;
 mod mounts;
 mod refs;
 #[cfg(test)]
 mod tests;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use blob::BlobWriter;
 pub use error::StoreError;
-pub use gc::{Alive, Collected, Lease};
+pub use gc::{Alive, Collected, Kind, Lease};
 pub use mounts::{CacheMountGuard, MountSharing};
 use oci_spec::image::Descriptor;
 pub use work::WorkDir;
 
 use self::layout::Layout;
+use crate::cancel::Cancel;
 use crate::digest::{BlobDigest, ContentDigest, DiffId};
 
 /// A handle on a store; cheap to clone, safe to use from many threads and
@@ -43,13 +47,12 @@ use crate::digest::{BlobDigest, ContentDigest, DiffId};
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    cancel: Cancel,
 }
 
 #[derive(Debug)]
 struct Inner {
     layout: Layout,
-    /// Work directories of crashed processes whose files this user cannot remove.
-    stale: Vec<PathBuf>,
 }
 
 impl Store {
@@ -61,8 +64,21 @@ impl Store {
     /// written by a newer version.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let layout = Layout::open(root)?;
-        let stale = work::sweep(&layout);
-        Ok(Self { inner: Arc::new(Inner { layout, stale }) })
+        work::sweep(&layout.private("work"));
+        Ok(Self { inner: Arc::new(Inner { layout }), cancel: Cancel::new() })
+    }
+
+    /// The same store for work that ends once `cancel` is set: blobs are then
+    /// neither read nor written on, and nothing is waited for.
+    #[must_use]
+    pub fn until(&self, cancel: &Cancel) -> Self {
+        Self { inner: Arc::clone(&self.inner), cancel: cancel.clone() }
+    }
+
+    /// What ends the work with this store.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// Opens a second, otherwise empty store that shares the fetched files of
@@ -86,11 +102,12 @@ impl Store {
         &self.inner.layout.root
     }
 
-    /// Directories of crashed builds whose files belong to subordinate ids: to
-    /// be removed inside a user namespace.
+    /// Removes what crashed processes left, and gives the directories that
+    /// this user cannot remove: files in them belong to subordinate ids, so it
+    /// takes a user namespace. Call it again after that.
     #[must_use]
-    pub fn stale_work_dirs(&self) -> &[PathBuf] {
-        &self.inner.stale
+    pub fn stale_work_dirs(&self) -> Vec<PathBuf> {
+        work::sweep(&self.inner.layout.private("work"))
     }
 
     /// Begins a new blob. Nothing is visible until `commit`.
@@ -98,18 +115,18 @@ impl Store {
     /// # Errors
     /// If no temp file can be made.
     pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
-        BlobWriter::new(self.inner.layout.clone())
+        BlobWriter::new(self.inner.layout.clone(), self.cancel.clone())
     }
 
-    /// Stores `bytes` as a blob, durably. Nothing is written if it is there.
+    /// Stores `bytes` as a blob, durably. Nothing is written if they are there.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobDigest, StoreError> {
         let digest = BlobDigest::of(bytes);
-        if self.blob_size(&digest)? != Some(bytes.len() as u64) {
-            let path = self.inner.layout.blob(&digest);
-            durable::write(&path, bytes, &self.inner.layout.private("work"))?;
+        let path = self.inner.layout.blob(&digest);
+        if fs::read(&path).ok().as_deref() != Some(bytes) {
+            durable::write(&path, bytes, &self.inner.layout.scratch()?)?;
         }
         Ok(digest)
     }
@@ -140,7 +157,7 @@ impl Store {
     /// # Errors
     /// If it is missing.
     pub fn blob_reader(&self, digest: &BlobDigest) -> Result<Box<dyn io::Read + Send>, StoreError> {
-        Ok(Box::new(blob::VerifiedReader::new(&self.inner.layout, digest)?))
+        Ok(Box::new(blob::VerifiedReader::new(&self.inner.layout, digest, &self.cancel)?))
     }
 
     /// The blob's file, unverified: the caller checks what it reads (frames of
@@ -150,6 +167,12 @@ impl Store {
     /// If it is missing.
     pub fn blob_file(&self, digest: &BlobDigest) -> Result<File, StoreError> {
         blob::open(&self.inner.layout, digest)
+    }
+
+    /// Where a blob stands, if it does.
+    #[must_use]
+    pub fn blob_path(&self, digest: &BlobDigest) -> PathBuf {
+        self.inner.layout.blob(digest)
     }
 
     /// Where the table of contents of a layer blob stands (`phoenix/tables`).
@@ -183,7 +206,13 @@ impl Store {
     /// # Errors
     /// If it cannot be made.
     pub fn work_dir(&self) -> Result<WorkDir, StoreError> {
-        WorkDir::new(&self.inner.layout)
+        WorkDir::new(&self.inner.layout.private("work"))
+    }
+
+    /// Removes this handle's temporary files now: for who ends and cannot wait
+    /// for the last clone to go. A clone that goes on gets a new place for them.
+    pub fn drop_temporary(&self) {
+        self.inner.layout.drop_scratch();
     }
 
     /// Writes a file durably: temp file, fsync, rename, fsync of the directory.
@@ -191,7 +220,7 @@ impl Store {
     /// # Errors
     /// If it cannot be written; then the old content is there.
     pub fn write_durably(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        durable::write(path, bytes, &self.inner.layout.private("work"))
+        durable::write(path, bytes, &self.inner.layout.scratch()?)
     }
 
     /// Puts a written temp file of this store at `path`, durably.
@@ -207,12 +236,32 @@ impl Store {
     /// # Errors
     /// If it cannot be made.
     pub fn temp_file(&self) -> Result<tempfile::NamedTempFile, StoreError> {
-        let work = self.inner.layout.private("work");
-        tempfile::NamedTempFile::new_in(&work).map_err(StoreError::io("making a file in", &work))
+        let scratch = self.inner.layout.scratch()?;
+        let made = tempfile::NamedTempFile::new_in(&scratch);
+        made.map_err(StoreError::io("making a file in", &scratch))
     }
 
     fn record(&self, area: &str, name: &str) -> PathBuf {
         self.inner.layout.private("records").join(area).join(name)
+    }
+
+    /// Replaces a small value by what `change` makes of it, durably, while no
+    /// other process does the same; `None` leaves it as it is.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn update_record(
+        &self,
+        area: &str,
+        name: &str,
+        change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let lock = self.inner.layout.private("records.lock");
+        let _lock = lock::take(&lock, lock::Hold::Alone, &self.cancel)?;
+        match change(self.get_record(area, name)?) {
+            Some(new) => self.put_record(area, name, &new),
+            None => Ok(()),
+        }
     }
 
     /// Stores a small value durably, replacing what was there. Area and name
@@ -268,6 +317,27 @@ impl Store {
         Ok(names)
     }
 
+    /// When a small value was written or [touched](Self::touch_record) last.
+    #[must_use]
+    pub fn record_used(&self, area: &str, name: &str) -> Option<SystemTime> {
+        self.record(area, name).metadata().and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Notes that a small value is of use still; not durable, and no error
+    /// where that cannot be done.
+    pub fn touch_record(&self, area: &str, name: &str) {
+        let file = File::options().write(true).open(self.record(area, name));
+        let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+    }
+
+    /// All descriptors of the index, those without a name too.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn descriptors(&self) -> Result<Vec<Descriptor>, StoreError> {
+        refs::all(&self.inner.layout)
+    }
+
     /// All named images, sorted by name.
     ///
     /// # Errors
@@ -306,7 +376,7 @@ impl Store {
     /// # Errors
     /// If the lock cannot be taken.
     pub fn lease(&self) -> Result<Lease, StoreError> {
-        gc::lease(&self.inner.layout)
+        gc::lease(&self.inner.layout, &self.cancel)
     }
 
     /// Keeps builds out while it lives: taken before the caller reads the edges
@@ -315,15 +385,40 @@ impl Store {
     /// # Errors
     /// If the lock cannot be taken.
     pub fn exclusive(&self) -> Result<Lease, StoreError> {
-        gc::exclusive(&self.inner.layout)
+        gc::exclusive(&self.inner.layout, &self.cancel)
     }
 
-    /// Removes blobs, tables and data that are not alive.
+    /// As [`Self::exclusive`], or `None` where builds run.
+    ///
+    /// # Errors
+    /// If the lock cannot be taken.
+    pub fn try_exclusive(&self) -> Result<Option<Lease>, StoreError> {
+        gc::try_exclusive(&self.inner.layout)
+    }
+
+    /// Removes what is not alive; with `dry_run` it only says what that is.
     ///
     /// # Errors
     /// If a file cannot be removed.
-    pub fn gc(&self, alive: &Alive, dry_run: bool) -> Result<Collected, StoreError> {
+    pub fn gc(
+        &self,
+        alive: &Alive,
+        dry_run: bool,
+    ) -> Result<BTreeMap<Kind, Collected>, StoreError> {
         gc::collect(&self.inner.layout, alive, dry_run)
+    }
+
+    /// The directories of all cache mounts, with what they take. Files in them
+    /// may belong to subordinate ids.
+    #[must_use]
+    pub fn cache_mounts(&self) -> Vec<(PathBuf, Collected)> {
+        gc::cache_mounts(&self.inner.layout)
+    }
+
+    /// The blobs that users without a lease have pinned.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<BlobDigest> {
+        work::pinned(&self.inner.layout.private("work"))
     }
 
     /// Takes the cache mount of `id`, waiting for others where it is locked.
@@ -335,6 +430,6 @@ impl Store {
         id: &str,
         sharing: MountSharing,
     ) -> Result<CacheMountGuard, StoreError> {
-        mounts::take(&self.inner.layout, id, sharing)
+        mounts::take(&self.inner.layout, id, sharing, &self.cancel)
     }
 }

@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::StoreError;
 use super::layout::Layout;
+use super::lock::{self, Hold};
+use crate::cancel::Cancel;
 
 /// How concurrent users share a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,32 +39,27 @@ pub(super) fn take(
     layout: &Layout,
     id: &str,
     sharing: MountSharing,
+    cancel: &Cancel,
 ) -> Result<CacheMountGuard, StoreError> {
     // The id is the user's text: its hash is a safe name.
     let home = layout.private("cache-mounts").join(blake3::hash(id.as_bytes()).to_hex().as_str());
     fs::create_dir_all(&home).map_err(StoreError::io("making", &home))?;
-    let operation = match sharing {
-        MountSharing::Shared => FlockOperation::LockShared,
-        MountSharing::Locked => FlockOperation::LockExclusive,
+    let hold = match sharing {
+        MountSharing::Shared => Hold::Shared,
+        MountSharing::Locked => Hold::Alone,
         MountSharing::Private => return take_private(&home),
     };
-    let (lock, lock_path) = lock_file(&home, 0)?;
-    flock(&lock, operation).map_err(|error| StoreError::io("locking", &lock_path)(error.into()))?;
+    let lock = lock::take(&home.join("0.lock"), hold, cancel)?;
     Ok(CacheMountGuard { path: home.join("0"), _lock: lock })
 }
 
 fn take_private(home: &Path) -> Result<CacheMountGuard, StoreError> {
     for number in 0_u32.. {
-        let (lock, _) = lock_file(home, number)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let path = home.join(format!("{number}.lock"));
+        let lock = lock::open(&path)?;
+        if lock::try_take(&lock, &path, Hold::Alone)? {
             return Ok(CacheMountGuard { path: home.join(number.to_string()), _lock: lock });
         }
     }
     unreachable!("some number below 2^32 is free")
-}
-
-fn lock_file(home: &Path, number: u32) -> Result<(File, PathBuf), StoreError> {
-    let path = home.join(format!("{number}.lock"));
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    Ok((file.map_err(StoreError::io("opening", &path))?, path))
 }

@@ -4,14 +4,15 @@
 //! The annotation holds the whole `NAME:TAG`, which skopeo takes after the
 //! layout's path: `skopeo inspect oci:STORE:NAME:TAG`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 
 use oci_spec::image::{Descriptor, ImageIndex};
-use rustix::fs::{FlockOperation, flock};
 
 use super::layout::Layout;
+use super::lock::{self, Hold};
 use super::{StoreError, durable};
+use crate::cancel::Cancel;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -29,6 +30,11 @@ fn name(descriptor: &Descriptor) -> Option<&String> {
     descriptor.annotations().as_ref()?.get(REF_NAME)
 }
 
+/// All descriptors of the index.
+pub(super) fn all(layout: &Layout) -> Result<Vec<Descriptor>, StoreError> {
+    Ok(load(layout)?.manifests().clone())
+}
+
 /// All named images, sorted by name.
 pub(super) fn list(layout: &Layout) -> Result<Vec<(String, Descriptor)>, StoreError> {
     let index = load(layout)?;
@@ -43,11 +49,8 @@ pub(super) fn change<T>(
     layout: &Layout,
     change: impl FnOnce(&mut Vec<Descriptor>) -> T,
 ) -> Result<T, StoreError> {
-    let lock_path = layout.private("index.lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
-    let lock = lock.map_err(StoreError::io("opening", &lock_path))?;
-    let locked = flock(&lock, FlockOperation::LockExclusive);
-    locked.map_err(|error| StoreError::io("locking", &lock_path)(error.into()))?;
+    // Held for a moment only, so nobody need be able to stop waiting.
+    let _lock = lock::take(&layout.private("index.lock"), Hold::Alone, &Cancel::new())?;
     let mut index = load(layout)?;
     let mut manifests = index.manifests().clone();
     let before = manifests.clone();
@@ -56,7 +59,7 @@ pub(super) fn change<T>(
         index.set_manifests(manifests);
         // Through a value, whose maps are sorted: the same names are the same bytes.
         let value = serde_json::to_value(&index).expect("an index has string keys only");
-        durable::write(&path(layout), value.to_string().as_bytes(), &layout.private("work"))?;
+        durable::write(&path(layout), value.to_string().as_bytes(), &layout.scratch()?)?;
     }
     Ok(result)
 }

@@ -20,8 +20,10 @@ fn a_blob_is_there_after_commit_and_not_before() {
     assert_eq!(store.read_blob(&digest, 5).expect("read"), b"hello");
     assert!(matches!(store.read_blob(&digest, 4), Err(StoreError::TooLarge { .. })));
     drop(store.blob_writer().expect("a writer"));
-    let left = fs::read_dir(store.root().join("phoenix/work")).expect("listed").count();
-    assert_eq!(left, 0, "a dropped writer leaves nothing");
+    let work = store.root().join("phoenix/work");
+    drop(store);
+    let left = fs::read_dir(work).expect("listed").count();
+    assert_eq!(left, 0, "a dropped store leaves nothing temporary");
 }
 
 #[test]
@@ -51,6 +53,65 @@ fn live_work_directories_stay_and_dead_ones_go() {
     let path = live.path().to_owned();
     drop(live);
     assert!(!path.exists());
+}
+
+#[test]
+fn temporary_files_of_a_killed_process_are_swept_at_once_and_those_of_others_stay() {
+    let (dir, store) = store();
+    let root = dir.path().join("store");
+    let temp = store.temp_file().expect("a file");
+    Store::open(&root).expect("a store");
+    assert!(temp.path().exists(), "its owner lives");
+    let path = temp.path().to_owned();
+    // As a kill: nothing is dropped, the lock goes.
+    std::mem::forget(temp);
+    let lock = path.parent().expect("a directory").with_extension("lock");
+    fs::remove_file(&lock).and_then(|()| fs::write(&lock, "")).expect("a lock nobody holds");
+    Store::open(&root).expect("a store");
+    assert_eq!(fs::read_dir(root.join("phoenix/work")).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_blob_that_lost_its_bytes_is_mended_by_writing_it_again() {
+    let (_dir, store) = store();
+    let digest = store.put_blob(b"hello").expect("stored");
+    let path = store.root().join("blobs/sha256").join(digest.hex());
+    fs::write(&path, [0; 5]).expect("written");
+    store.put_blob(b"hello").expect("stored");
+    assert_eq!(store.read_blob(&digest, 5).expect("read"), b"hello");
+    fs::write(&path, [0; 5]).expect("written");
+    let mut writer = store.blob_writer().expect("a writer");
+    writer.write_all(b"hello").expect("written");
+    writer.commit().expect("committed");
+    assert_eq!(store.read_blob(&digest, 5).expect("read"), b"hello");
+}
+
+#[test]
+fn a_canceled_store_writes_no_blob_and_waits_for_nobody() {
+    let (_dir, store) = store();
+    let cancel = Cancel::new();
+    let until = store.until(&cancel);
+    let mut writer = until.blob_writer().expect("a writer");
+    let _held = store.cache_mount("x", MountSharing::Locked).expect("taken");
+    let _lease = store.lease().expect("taken");
+    assert!(store.try_exclusive().expect("asked").is_none());
+    cancel.cancel();
+    assert!(writer.write_all(b"hello").is_err());
+    let waited = until.cache_mount("x", MountSharing::Locked);
+    assert!(matches!(waited, Err(StoreError::Canceled)), "{waited:?}");
+    assert!(matches!(until.exclusive(), Err(StoreError::Canceled)));
+    store.blob_writer().expect("a writer").write_all(b"hello").expect("another user goes on");
+}
+
+#[test]
+fn files_of_the_layout_that_a_crash_emptied_are_written_again() {
+    let (_dir, store) = store();
+    for (name, rest) in [("oci-layout", "\0\0"), ("phoenix/version", "")] {
+        fs::write(store.root().join(name), rest).expect("written");
+    }
+    Store::open(store.root()).expect("mended");
+    let marker = fs::read_to_string(store.root().join("oci-layout")).expect("read");
+    assert!(marker.contains("imageLayoutVersion"), "{marker}");
 }
 
 #[test]
@@ -107,11 +168,29 @@ fn collection_keeps_what_is_alive() {
     let keep = store.put_blob(b"keep").expect("stored");
     let gone = store.put_blob(b"gone").expect("stored");
     let alive = Alive { blobs: [keep].into(), ..Alive::default() };
-    let would = store.gc(&alive, true).expect("looked");
+    let would = store.gc(&alive, true).expect("looked")[&Kind::Blobs];
     assert_eq!((would.files, store.blob_size(&gone).expect("read")), (1, Some(4)));
     store.gc(&alive, false).expect("collected");
     assert_eq!(store.blob_size(&gone).expect("read"), None);
     assert_eq!(store.blob_size(&keep).expect("read"), Some(4));
+}
+
+#[test]
+fn records_are_collected_in_the_areas_that_are_named_and_pins_are_told() {
+    let (_dir, store) = store();
+    for (area, name) in [("a", "x"), ("a", "y"), ("b", "x")] {
+        store.put_record(area, name, b"1").expect("stored");
+    }
+    let records = [("a".to_owned(), ["x".to_owned()].into())].into();
+    store.gc(&Alive { records, ..Alive::default() }, false).expect("collected");
+    assert_eq!(store.list_records("a").expect("listed"), ["x"]);
+    assert_eq!(store.list_records("b").expect("listed"), ["x"]);
+    let work = store.work_dir().expect("a directory");
+    let digest = BlobDigest::of(b"manifest");
+    work.pin(&digest).expect("pinned");
+    assert_eq!(store.pinned(), [digest]);
+    drop(work);
+    assert!(store.pinned().is_empty());
 }
 
 #[test]

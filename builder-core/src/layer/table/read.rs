@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +23,7 @@ const CACHED_NAMES: usize = 100_000;
 pub(in crate::layer) struct Table {
     file: File,
     len: u64,
+    placed: (i64, i64),
     header: Header,
     cache: Mutex<Cache>,
 }
@@ -46,7 +47,8 @@ impl Table {
     /// Opens a table: one read, whatever its size.
     pub(in crate::layer) fn open(path: &Path) -> Result<Self, Broken> {
         let file = File::open(path).map_err(|_| Broken)?;
-        let len = file.metadata().map_err(|_| Broken)?.len();
+        let meta = file.metadata().map_err(|_| Broken)?;
+        let (len, placed) = (meta.len(), (meta.ctime(), meta.ctime_nsec()));
         let mut header = [0; HEADER_LEN];
         file.read_exact_at(&mut header, 0).map_err(|_| Broken)?;
         let header = Header::decode(&header)?;
@@ -56,7 +58,15 @@ impl Table {
         if frames_end != Some(len) {
             return Err(Broken);
         }
-        Ok(Self { file, len, header, cache: Mutex::default() })
+        Ok(Self { file, len, placed, header, cache: Mutex::default() })
+    }
+
+    /// Whether the blob at `path` stands there, with that size, as it did when
+    /// the table was put in its place: a table comes after its blob, so a blob
+    /// that was changed since shows a later time.
+    pub(in crate::layer) fn follows(&self, path: &Path, size: u64) -> bool {
+        let changed = |meta: &std::fs::Metadata| (meta.ctime(), meta.ctime_nsec());
+        path.metadata().is_ok_and(|blob| blob.len() == size && changed(&blob) <= self.placed)
     }
 
     pub(in crate::layer) fn header(&self) -> &Header {

@@ -8,7 +8,7 @@
 //!
 //! Limitations: must not be called from inside an async runtime's worker.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,11 +23,15 @@ use tokio::task::JoinSet;
 
 use super::apt::Credential;
 use super::{DebianError, Progress, Report, Settings};
+use crate::cancel::Cancel;
 use crate::digest::BlobDigest;
 use crate::event::Unit;
 
 /// Attempts per URL.
 const ATTEMPTS: u32 = 5;
+
+/// How often progress is told, and cancelling looked for.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]
@@ -48,6 +52,7 @@ pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
     shared: Arc<Shared>,
     concurrency: usize,
+    cancel: Cancel,
 }
 
 struct Shared {
@@ -60,6 +65,7 @@ impl Client {
     pub(super) fn new(
         settings: &Settings,
         credentials: Vec<Credential>,
+        cancel: &Cancel,
     ) -> Result<Self, DebianError> {
         let mut builder = reqwest::Client::builder()
             .no_proxy()
@@ -81,7 +87,8 @@ impl Client {
             .map_err(|source| DebianError::Runtime { source })?;
         let http = builder.build().map_err(client)?;
         let shared = Arc::new(Shared { http, credentials });
-        Ok(Self { runtime, shared, concurrency: settings.concurrency.max(1) })
+        let (concurrency, cancel) = (settings.concurrency.max(1), cancel.clone());
+        Ok(Self { runtime, shared, concurrency, cancel })
     }
 
     /// The bytes at each URL, all at the same time, none larger than `limit`.
@@ -95,8 +102,17 @@ impl Client {
                 })
                 .collect();
             let mut all = Vec::new();
-            for task in tasks {
-                all.push(task.await.expect("a download does not panic"));
+            let mut tick = tokio::time::interval(TICK);
+            for mut task in tasks {
+                all.push(loop {
+                    tokio::select! {
+                        ended = &mut task => break ended.expect("a download does not panic"),
+                        _ = tick.tick() => if self.cancel.is_canceled() {
+                            // The runtime ends it when the client goes.
+                            break Err(DebianError::Canceled);
+                        },
+                    }
+                });
             }
             all
         })
@@ -132,14 +148,19 @@ impl Client {
                     shared.file(&file, &dir, &done).await
                 });
             }
-            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            let mut tick = tokio::time::interval(TICK);
             loop {
                 tokio::select! {
                     next = tasks.join_next() => match next {
                         None => break,
                         Some(result) => result.expect("a download does not panic")?,
                     },
-                    _ = tick.tick() => tell(&done),
+                    _ = tick.tick() => {
+                        if self.cancel.is_canceled() {
+                            return Err(DebianError::Canceled);
+                        }
+                        tell(&done);
+                    }
                 }
             }
             tell(&done);
@@ -341,16 +362,24 @@ impl Partial {
     /// Opens and locks it, and hashes what is there.
     async fn open(path: &Path) -> Result<Self, DebianError> {
         let path = path.to_owned();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(DebianError::io("writing", &path))?;
+        // Asked again and again: a thread that waits could not be stopped.
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::WouldBlock => tokio::time::sleep(TICK).await,
+                TryLockError::Error(error) => {
+                    return Err(DebianError::io("locking", &path)(error));
+                }
+            }
+        }
         let opened = tokio::task::spawn_blocking(move || {
             let fail = |e| DebianError::io("writing", &path)(e);
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(fail)?;
-            file.lock().map_err(fail)?;
             let mut hash = Sha256::new();
             let len = copy_into(&mut file, &mut hash).map_err(fail)?;
             Ok(Self { file, len, hash, path })

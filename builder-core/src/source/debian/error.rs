@@ -10,6 +10,9 @@ use crate::store::StoreError;
 /// Errors of Debian bases. URLs in them hold no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum DebianError {
+    /// Stopping was asked.
+    #[error("canceled")]
+    Canceled,
     /// Neither the recipe nor this host says where packages come from.
     #[error("no mirror for {suite}: the recipe names none and {} has no sources for it", apt_dir.display())]
     NoMirror {

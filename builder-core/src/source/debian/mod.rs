@@ -83,7 +83,7 @@ pub fn resolve(
     store: &Store,
     report: Report<'_>,
 ) -> Result<Lock, DebianError> {
-    resolve::resolve(request, settings, &downloads(store), report)
+    resolve::resolve(request, settings, &downloads(store), store.cancel(), report)
 }
 
 /// Brings every package of `lock` into the store's downloads. What is there
@@ -97,7 +97,7 @@ pub fn fetch(
     store: &Store,
     report: Report<'_>,
 ) -> Result<(), DebianError> {
-    resolve::fetch(lock, settings, &downloads(store), report)
+    resolve::fetch(lock, settings, &downloads(store), store.cancel(), report)
 }
 
 /// Makes the layer of `lock` from packages that [`fetch`] brought.

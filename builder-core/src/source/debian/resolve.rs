@@ -19,6 +19,7 @@ use super::release::{self, Release};
 use super::{
     DebianError, Lock, LockedPackage, LockedSource, Report, Settings, solve, unpack, verify,
 };
+use crate::cancel::Cancel;
 use crate::digest::BlobDigest;
 use crate::plan::op;
 
@@ -38,13 +39,14 @@ pub(super) fn resolve(
     request: &op::Debian,
     settings: &Settings,
     downloads: &Path,
+    cancel: &Cancel,
     report: Report<'_>,
 ) -> Result<Lock, DebianError> {
     let host = apt::read(&settings.apt_dir);
     let arch = request.arch.clone().unwrap_or_else(|| settings.arch.clone());
     let (sources, credential) = sources(request, &host, settings)?;
     let credentials = host.credentials.iter().cloned().chain(credential).collect();
-    let client = Client::new(settings, credentials)?;
+    let client = Client::new(settings, credentials, cancel)?;
 
     let releases = releases(&client, request, &sources, &host, settings)?;
     let kept = same_origin(releases, &request.suite);
@@ -100,6 +102,7 @@ pub(super) fn fetch(
     lock: &Lock,
     settings: &Settings,
     downloads: &Path,
+    cancel: &Cancel,
     report: Report<'_>,
 ) -> Result<(), DebianError> {
     let host = apt::read(&settings.apt_dir);
@@ -117,7 +120,7 @@ pub(super) fn fetch(
         urls.dedup();
         wanted.push(Wanted { urls, sha256: package.sha256, size: package.size });
     }
-    Client::new(settings, host.credentials)?.files(wanted, downloads, report)
+    Client::new(settings, host.credentials, cancel)?.files(wanted, downloads, report)
 }
 
 /// The suites to read, and the credential that the recipe's mirror held.

@@ -15,6 +15,7 @@ use pgp::types::Password;
 use tempfile::TempDir;
 
 use super::*;
+use crate::cancel::Cancel;
 use crate::layer::{Change, Kind};
 
 /// A file in a package: path, mode, content; a path that ends with `/` is a directory.
@@ -187,11 +188,17 @@ impl Archive {
     }
 
     fn resolve(&self, request: &op::Debian) -> Result<Lock, DebianError> {
-        resolve::resolve(request, &self.settings(), &self.path("downloads"), &|_| {})
+        resolve::resolve(
+            request,
+            &self.settings(),
+            &self.path("downloads"),
+            &Cancel::new(),
+            &|_| {},
+        )
     }
 
     fn fetch(&self, lock: &Lock) -> Result<(), DebianError> {
-        resolve::fetch(lock, &self.settings(), &self.path("downloads"), &|_| {})
+        resolve::fetch(lock, &self.settings(), &self.path("downloads"), &Cancel::new(), &|_| {})
     }
 
     /// Each entry of the layer as one line, and the contents.

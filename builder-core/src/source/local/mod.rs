@@ -31,7 +31,17 @@ use crate::store::{Store, StoreError};
 use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
 
 /// Area of the store's records that holds what was seen of each context.
-const AREA: &str = "contexts";
+pub const AREA: &str = "contexts";
+
+/// The files of which a record of [`AREA`] knows the content: captured ones
+/// among them may be of use again.
+///
+/// # Errors
+/// Those of the store.
+pub fn remembered(store: &Store, record: &str) -> Result<Vec<ContentDigest>, StoreError> {
+    let files = store.get_record(AREA, record)?.and_then(|bytes| record::decode(&bytes));
+    Ok(files.into_iter().flatten().map(|(_, hashed)| hashed.content).collect())
+}
 
 /// Errors of opening a context and of remembering it.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +106,9 @@ impl ContextTree {
         let absolute = root.canonicalize().map_err(open)?;
         let record = ContentDigest::of(absolute.as_os_str().as_encoded_bytes()).hex();
         let bytes = store.map(|store| store.get_record(AREA, &record)).transpose()?.flatten();
+        if let Some(store) = store.filter(|_| bytes.is_some()) {
+            store.touch_record(AREA, &record);
+        }
         // A broken record only costs hashing.
         let before = bytes.and_then(|bytes| record::decode(&bytes)).unwrap_or_default();
         let root = Root::open(&absolute).map_err(open)?;
@@ -209,7 +222,11 @@ impl ContextTree {
             return Err(self.changed(path));
         }
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&file).map_err(failed(path))?;
+        match &self.inner.store {
+            Some(store) => hasher.update_reader(store.cancel().guard(&file)),
+            None => hasher.update_reader(&file),
+        }
+        .map_err(failed(path))?;
         if !same()? {
             return Err(self.changed(path));
         }

@@ -47,7 +47,7 @@ impl Archive {
             inflate::Packing::None => (file, None),
             packing => {
                 let work = store.work_dir()?;
-                (unpack(path, file, packing, &work)?, Some(work))
+                (unpack(store, path, file, packing, &work)?, Some(work))
             }
         };
         let members = index(path, &file)?;
@@ -68,6 +68,7 @@ impl Archive {
 }
 
 fn unpack(
+    store: &Store,
     path: &Path,
     file: File,
     packing: inflate::Packing,
@@ -80,7 +81,8 @@ fn unpack(
         .write(true)
         .open(work.path().join("archive.tar"))
         .map_err(io)?;
-    let mut reader = packing.reader(file).map_err(io)?.take(MAX_INFLATED + 1);
+    let reader = packing.reader(file).map_err(io)?;
+    let mut reader = store.cancel().guard(reader).take(MAX_INFLATED + 1);
     let length = io::copy(&mut reader, &mut inflated).map_err(io)?;
     if length > MAX_INFLATED {
         let reason = format!("it inflates to more than {MAX_INFLATED} bytes");

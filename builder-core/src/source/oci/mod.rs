@@ -33,7 +33,7 @@ use crate::layer::{self, Compression, LayerDesc};
 use crate::store::Store;
 
 /// The area of records that keep what an imported blob was found to be.
-const IMPORTS: &str = "imports";
+pub const IMPORTS: &str = "imports";
 
 /// An image in a layout or an archive.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ struct Wanted<'a> {
 /// Takes a layer into the store, unless it is known to be there.
 fn take(store: &Store, files: &Files, wanted: &Wanted<'_>) -> Result<LayerDesc, OciError> {
     let Wanted { what, name, blob, size, diff_id, compression } = wanted;
-    if let Some(known) = blob.map(|blob| known(store, &blob)).transpose()?.flatten() {
+    if let Some(known) = blob.map(|blob| known(store, what, &blob)).transpose()?.flatten() {
         return check_diff_id(what, diff_id, known);
     }
     let mut file = files.require(what, name)?;
@@ -148,10 +148,11 @@ fn take(store: &Store, files: &Files, wanted: &Wanted<'_>) -> Result<LayerDesc, 
 }
 
 /// What an earlier import found a blob to be, if the store still has it.
-fn known(store: &Store, blob: &BlobDigest) -> Result<Option<LayerDesc>, OciError> {
+fn known(store: &Store, what: &str, blob: &BlobDigest) -> Result<Option<LayerDesc>, OciError> {
     let Some(record) = store.get_record(IMPORTS, &blob.hex())? else { return Ok(None) };
     let Ok(desc) = serde_json::from_slice::<LayerDesc>(&record) else { return Ok(None) };
-    let there = store.blob_size(blob)? == Some(desc.size) && desc.blob == *blob;
+    let failed = |source| OciError::Layer { what: what.to_owned(), source };
+    let there = desc.blob == *blob && layer::is_whole(store, &desc).map_err(failed)?;
     Ok(there.then_some(desc))
 }
 

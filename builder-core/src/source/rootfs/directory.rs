@@ -32,7 +32,7 @@ struct Walker<'a> {
 }
 
 /// The identity of all that the layer would hold.
-pub(super) fn pin(host: &Path, root: File) -> Result<String, RootfsError> {
+pub(super) fn pin(store: &Store, host: &Path, root: File) -> Result<String, RootfsError> {
     let walker = Walker::walk(host, root)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(&VERSION.to_le_bytes());
@@ -41,7 +41,8 @@ pub(super) fn pin(host: &Path, root: File) -> Result<String, RootfsError> {
         if let Change::Present { kind: Kind::File { .. }, .. } = entry.change {
             let io = |source| RootfsError::Io { path: walker.on_host(&entry.path), source };
             let mut content = blake3::Hasher::new();
-            let mut file = walker.open(&entry.path, OFlags::RDONLY)?;
+            let file = walker.open(&entry.path, OFlags::RDONLY)?;
+            let mut file = store.cancel().guard(file);
             io::copy(&mut file, &mut content).map_err(io)?;
             hasher.update(content.finalize().as_bytes());
         }
@@ -276,7 +277,9 @@ mod tests {
     }
 
     fn pinned(dir: &Path) -> String {
-        pin(dir, File::open(dir).expect("there")).expect("good")
+        let beside = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(&beside.path().join("store")).expect("a store");
+        pin(&store, dir, File::open(dir).expect("there")).expect("good")
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //! Memory grows with the number of names, never with their content: a tar's
 //! content is spooled to the store's work directory.
 //!
-//! Limitations: a directory that changes between `pin` and `fetch` is not
-//! noticed, unless a file's size is no longer what it was.
+//! Limitations: a change between `pin` and `fetch` is not noticed here, unless a
+//! file's size is no longer what it was; the caller pins once more.
 
 mod directory;
 mod pin;
@@ -22,6 +22,8 @@ mod spool;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+
+pub use pin::AREA;
 
 use super::{Fetched, Source};
 use crate::image::{History, ImageConfig, Platform};
@@ -82,7 +84,7 @@ impl Source for Rootfs {
     fn pin(&self) -> Result<String, RootfsError> {
         let file = self.open()?;
         match file.metadata().map_err(self.io())?.is_dir() {
-            true => directory::pin(&self.path, file),
+            true => directory::pin(&self.store, &self.path, file),
             false => pin::pin(&self.store, &self.path, &file),
         }
     }

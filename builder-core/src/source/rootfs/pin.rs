@@ -1,7 +1,7 @@
 //! The identity of a file: the digest of its bytes, remembered by its stat.
 
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use super::RootfsError;
 use crate::store::Store;
 
 /// The area of records that remember digests.
-const AREA: &str = "rootfs-pins";
+pub const AREA: &str = "rootfs-pins";
 
 /// A file changed less than this long ago is not remembered: another change
 /// within the clock's grain would leave its stat as it is.
@@ -61,10 +61,11 @@ pub(super) fn pin(store: &Store, path: &Path, file: &File) -> Result<String, Roo
         && let Ok(record) = serde_json::from_slice::<Record>(&bytes)
         && record.stat == stat
     {
+        store.touch_record(AREA, &name);
         return Ok(record.digest);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let digest = hash(file).map_err(io)?;
+    let digest = hash(&mut store.cancel().guard(file)).map_err(io)?;
     let after = Stat::of(&file.metadata().map_err(io)?);
     if after == stat && stat.settled(now) {
         let record = Record { stat, digest: digest.clone() };
@@ -74,7 +75,7 @@ pub(super) fn pin(store: &Store, path: &Path, file: &File) -> Result<String, Roo
     Ok(digest)
 }
 
-fn hash(mut file: &File) -> std::io::Result<String> {
+fn hash(file: &mut dyn Read) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; 1 << 18];
     loop {

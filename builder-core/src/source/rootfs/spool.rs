@@ -28,7 +28,7 @@ pub(super) fn layer(
         .open(work.path().join("content"))
         .map_err(io)?;
     let packing = Packing::of(&file).map_err(io)?;
-    let mut tar = packing.reader(file).map_err(io)?.take(MAX_INFLATED);
+    let mut tar = store.cancel().guard(packing.reader(file).map_err(io)?).take(MAX_INFLATED);
     let entries = read(&mut tar, &spool).map_err(bad)?;
     write(store, &entries, &spool, compression).map_err(bad)
 }
