@@ -3,14 +3,19 @@
 
 mod build;
 mod completions;
+mod concurrent;
+mod crash;
 mod doctor;
 mod exit_codes;
+mod full_disk;
 mod help;
 mod images;
 mod init;
+mod interrupt;
 mod no_test_forgotten;
 mod phoenix;
 mod run;
 mod single_id;
 mod step_errors;
 mod validate;
+mod workload;
