@@ -164,6 +164,18 @@ echo x >'odd' ; rm "$(printf '\377\376 \n_')" 2>/dev/null || true
 cp -a suid copied ; cp -a shared copied2 ; mkfifo pipe ; chmod 0700 /t
 "#;
 
+/// Changes that are told alike where there is no overlayfs: no hard links
+/// across copy-up, no renames of directories, none made again.
+const PLAIN: &str = r#"
+cd /t
+probe mmap size-300001 ; echo more >>size-4096 ; : >size-4097 ; chmod 600 size-4095
+chown 44:33 early ; probe touch late 7 ; probe touch far 11
+probe set note user.new 1 ; probe unset ping security.capability
+probe rename note moved ; probe rename size-0 dir/closed/under ; probe swap early late
+mkdir -p new/deep ; echo x >new/deep/x ; rm -r many ; rm fifo loop ; ln -s gone dangling
+mknod null c 1 3 || true ; cp -a suid copied ; mkfifo pipe ; rm -r deep ; echo file >deep
+"#;
+
 /// One run: what the program saw, and what was captured.
 struct Run {
     seen: Seen,
@@ -235,6 +247,11 @@ fn contract(bench: &mut Bench) {
     assert!(!seen.contains("overlay."), "{seen}");
     let changed = same(bench, &sh(&format!("{CHANGES}\nprobe walk /t"))).seen;
     assert!(changed.out().contains("rename dir elsewhere = E18"), "{}", changed.out());
+    let plain = sh(&format!("{PLAIN}\nprobe walk /t"));
+    let served = run(bench, RootKind::Served, plain.clone()).seen;
+    let copied = run(bench, RootKind::Copied, plain).seen;
+    assert_eq!(served.out(), copied.out(), "left is served, right is a copy");
+    assert_eq!(captured(&served), captured(&copied), "what was written");
     // Another user is bound by modes and lists.
     let user = Process {
         uid: 33,
@@ -298,7 +315,7 @@ fn a_device_that_overlayfs_takes_for_a_deletion_is_refused() {
     let Some(mut bench) = bench() else { return };
     let device = other(NodeKind::CharDevice { major: 0, minor: 0 }, 0o600);
     bench.tree = bench.tree.with(b"t/gone", device.0, b"");
-    for kind in [RootKind::Served, RootKind::Unpacked] {
+    for kind in [RootKind::Served, RootKind::Unpacked, RootKind::Copied] {
         bench.sandbox = bench.sandbox.clone().with(IdMap::detect(), kind);
         for script in ["cat /t/gone || true", "ls /t || true"] {
             let (_, exit) = bench.try_run(bench.job(sh(script), vec![]), &Cancel::new());
@@ -307,6 +324,45 @@ fn a_device_that_overlayfs_takes_for_a_deletion_is_refused() {
             assert!(text.contains("/t/gone"), "{text}");
         }
     }
+}
+
+/// A mounted overlayfs, gone with this.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in ["lower", "upper", "work", "at"] {
+            std::fs::create_dir(dir.path().join(name)).expect("made");
+        }
+        let options = "lowerdir=lower,upperdir=upper,workdir=work";
+        let mounted = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o", options, "at"])
+            .current_dir(dir.path())
+            .output();
+        mounted.ok()?.status.success().then_some(Self(dir))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path().join("at")).status();
+    }
+}
+
+#[test]
+fn a_disk_that_can_hold_no_upper_gets_a_copy() {
+    let Some(bench) = bench() else { return };
+    let Some(mounted) = Mounted::new() else { return skip("no overlayfs can be mounted") };
+    let plain = sh(&format!("{PLAIN}\nprobe walk /t"));
+    let (expected, _) = bench.run(plain.clone(), Vec::new());
+    let work = tempfile::tempdir_in(mounted.0.path().join("at")).expect("a directory");
+    let there = Bench { work, tree: bench.tree.clone(), sandbox: bench.sandbox.clone() };
+    let (seen, exit) = there.run(plain, Vec::new());
+    assert!(exit.success(), "{}", seen.err());
+    assert_eq!(seen.out(), expected.out());
+    assert_eq!(captured(&seen), captured(&expected));
+    drop(there);
 }
 
 /// A tree that fails where it is asked for one path.
@@ -337,7 +393,7 @@ impl Tree for Failing {
 fn a_step_that_was_answered_with_an_error_has_no_result_though_it_succeeds() {
     let Some(bench) = bench() else { return };
     let how = || TreeError::Changed { path: "/t/size-4096".to_owned() };
-    for kind in [RootKind::Served, RootKind::Unpacked] {
+    for kind in [RootKind::Served, RootKind::Unpacked, RootKind::Copied] {
         let sandbox = bench.sandbox.clone().with(bench.sandbox.ids().clone(), kind);
         let bench =
             Bench { sandbox, work: tempfile::tempdir().expect("made"), tree: bench.tree.clone() };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::points::Points;
 use super::spec::{Ids, MountSpec, MountSpecKind, Step};
-use super::{ExecError, Job, JobMount, JobMountKind, Keep, Owner, Stdio};
+use super::{ExecError, Job, JobMount, JobMountKind, Keep, Owner, RootKind, Stdio};
 use crate::layer::LayerPath;
 use crate::plan::op::Network;
 use crate::root::served::Failure;
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 }
 
 /// Splits a job.
-pub(super) fn plan(job: Job, ids: Ids, unpacked: bool) -> Result<(Step, Plan), ExecError> {
+pub(super) fn plan(job: Job, ids: Ids, kind: RootKind) -> Result<(Step, Plan), ExecError> {
     let Job { root, work, process, mounts, keep } = job;
     let mut plan = Plan { timeout: process.timeout, stdio: process.stdio, ..Plan::default() };
     let mut points = BTreeMap::new();
@@ -54,7 +54,7 @@ pub(super) fn plan(job: Job, ids: Ids, unpacked: bool) -> Result<(Step, Plan), E
         ids,
         work,
         root: root_owner,
-        unpacked,
+        kind,
         argv: process.argv,
         env: process.env,
         cwd: process.cwd,

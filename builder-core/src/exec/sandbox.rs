@@ -36,12 +36,15 @@ impl RunnerPath {
 }
 
 /// What the root of a step is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RootKind {
     /// Overlayfs over a tree that Phoenix serves through FUSE.
     Served,
     /// Overlayfs over a copy of the tree in the job's work directory.
     Unpacked,
+    /// That copy itself, compared with what it was when the process has ended.
+    /// The others become this where overlayfs cannot be mounted.
+    Copied,
 }
 
 /// Runs jobs in namespaces of this host.
@@ -105,7 +108,7 @@ impl Sandbox {
 impl Executor for Sandbox {
     fn run(&self, job: Job, events: &mut dyn JobSink, cancel: &Cancel) -> Result<Exit, ExecError> {
         self.ids.check(&job.process)?;
-        let (step, plan) = plan(job, self.wire_ids(), self.root == RootKind::Unpacked)?;
+        let (step, plan) = plan(job, self.wire_ids(), self.root)?;
         let failure = plan.failure.clone();
         let session = Session::start(&self.runner.program()?, &self.ids)?;
         let exit = session.run(&Order::Step(Box::new(step)), plan, events, cancel);

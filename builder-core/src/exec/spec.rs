@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, TerminalSize};
+use super::{Owner, RootKind, TerminalSize};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, PathError, Xattrs};
 
@@ -49,8 +49,8 @@ pub(super) struct Step {
     pub(super) ids: Ids,
     pub(super) work: PathBuf,
     pub(super) root: Owner,
-    /// Whether trees are asked for and written out, not served.
-    pub(super) unpacked: bool,
+    /// How trees become directories.
+    pub(super) kind: RootKind,
     pub(super) argv: Vec<String>,
     pub(super) env: Vec<(String, String)>,
     pub(super) cwd: String,

@@ -38,36 +38,44 @@ pub fn walk_upper(upper: &Path, sink: EntrySink<'_>) -> io::Result<()> {
     walk(upper, &LayerPath::root(), &mut links, sink)
 }
 
-fn walk(
-    dir: &Path,
-    path: &LayerPath,
-    links: &mut HashMap<(u64, u64), LayerPath>,
-    sink: EntrySink<'_>,
-) -> io::Result<()> {
+fn walk(dir: &Path, path: &LayerPath, links: &mut Groups, sink: EntrySink<'_>) -> io::Result<()> {
     let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_vec()));
     let mut names: Vec<Vec<u8>> = names.collect::<io::Result<_>>()?;
     names.sort();
     for name in names {
         let host = dir.join(OsStr::from_bytes(&name));
         let path = path.join(&name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        let found = host.symlink_metadata()?;
-        if found.file_type().is_socket() {
-            continue;
-        }
-        let all = xattrs(&host)?;
-        let change = change(&host, &path, &found, &all, links)?;
-        let is_file = matches!(&change, Change::Present { kind: Kind::File { .. }, .. });
-        let mut content = if is_file { Some(File::open(&host)?.take(found.len())) } else { None };
-        let entry = Entry { path: path.clone(), change };
-        sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
-        if found.is_dir() {
-            if is_opaque(&all) {
-                sink(&Entry { path: path.clone(), change: Change::Opaque }, None)?;
-            }
+        if give(&host, &path, links, sink)? {
             walk(&host, &path, links, sink)?;
         }
     }
     Ok(())
+}
+
+/// The first name of each file that has several.
+pub(super) type Groups = HashMap<(u64, u64), LayerPath>;
+
+/// Gives one entry; says whether it is a directory.
+pub(super) fn give(
+    host: &Path,
+    path: &LayerPath,
+    links: &mut Groups,
+    sink: EntrySink<'_>,
+) -> io::Result<bool> {
+    let found = host.symlink_metadata()?;
+    if found.file_type().is_socket() {
+        return Ok(false);
+    }
+    let all = xattrs(host)?;
+    let change = change(host, path, &found, &all, links)?;
+    let is_file = matches!(&change, Change::Present { kind: Kind::File { .. }, .. });
+    let mut content = if is_file { Some(File::open(host)?.take(found.len())) } else { None };
+    let entry = Entry { path: path.clone(), change };
+    sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
+    if found.is_dir() && is_opaque(&all) {
+        sink(&Entry { path: path.clone(), change: Change::Opaque }, None)?;
+    }
+    Ok(found.is_dir())
 }
 
 fn change(
@@ -75,7 +83,7 @@ fn change(
     path: &LayerPath,
     found: &Metadata,
     all: &Xattrs,
-    links: &mut HashMap<(u64, u64), LayerPath>,
+    links: &mut Groups,
 ) -> io::Result<Change> {
     let kind = found.file_type();
     let is_device = kind.is_char_device() && found.rdev() == 0;

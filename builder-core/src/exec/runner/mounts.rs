@@ -14,23 +14,40 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount,
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount,
 };
 
-use super::super::Owner;
 use super::super::spec::{Fault, FaultKind, Ids, MountSpec, MountSpecKind, OrFault, Report, Step};
 use super::super::wire::Wire;
+use super::super::{Owner, RootKind};
 use super::{etc, unpack};
+use crate::root::copied::Before;
 use crate::root::served::MOUNT_OPTIONS;
 
 /// Where things are in the job's work directory, which is the current one: so
 /// no mount option names a path of the host.
 const ROOT: &str = "root";
 const STAGING: &str = "staging";
+const UPPER: &str = "upper";
+
+/// Where the step's root is.
+pub(super) struct Prepared {
+    pub(super) root: PathBuf,
+    /// Where what it wrote will be found.
+    pub(super) written: Written,
+}
+
+/// Where what the step wrote is found.
+pub(super) enum Written {
+    /// In the upper of an overlayfs.
+    Upper(PathBuf),
+    /// In the difference between a directory and what it was.
+    Copy(PathBuf, Before),
+}
 
 /// Mounts all that does not need to be mounted inside the pid namespace.
-/// Returns the path of the root.
-pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<PathBuf, Fault> {
+pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<Prepared, Fault> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fault("making mounts private")?;
     std::env::set_current_dir(&step.work).or_fault(format!("entering {}", step.work.display()))?;
@@ -40,8 +57,13 @@ pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<PathBuf, Fault> {
     // Mode 0: nothing in it is found by a name but what is bound from it.
     mount("tmpfs", STAGING, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0700"))
         .or_fault("mounting tmpfs")?;
-    lower(wire, step, 0, "lower")?;
-    overlay(step.ids, "lower", "upper", "work", ROOT, step.root)?;
+    let written = if written_root(wire, step)? {
+        Written::Upper(step.work.join(UPPER))
+    } else {
+        let copy = step.work.join(format!("{UPPER}.copy"));
+        let before = Before::take(&copy).or_fault("looking at the unpacked tree")?;
+        Written::Copy(copy, before)
+    };
     let root = step.work.join(ROOT);
     let root_fd =
         openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -51,7 +73,35 @@ pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<PathBuf, Fault> {
     for (index, spec) in step.mounts.iter().enumerate() {
         job_mount(wire, step, index + 1, spec, root_fd.as_fd())?;
     }
-    Ok(root)
+    Ok(Prepared { root, written })
+}
+
+/// Makes the root; `true` where it is an overlayfs, `false` where it is a copy.
+fn written_root(wire: &Wire, step: &Step) -> Result<bool, Fault> {
+    if step.kind != RootKind::Copied {
+        lower(wire, step, 0, "lower")?;
+        match overlay(step.ids, "lower", UPPER, "work", ROOT, step.root) {
+            Ok(()) => return Ok(true),
+            Err(fault) if !cannot_overlay(&fault) => return Err(fault),
+            Err(_) => {}
+        }
+    }
+    copy(wire, 0, &format!("{UPPER}.copy"), ROOT)?;
+    Ok(false)
+}
+
+/// Whether there is no overlayfs here, or none of this kind.
+fn cannot_overlay(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Overlay
+        && [libc::ENODEV, libc::EPERM, libc::EINVAL].contains(&fault.errno)
+}
+
+/// Puts a copy of a tree at `at`, bound from `from`, so that the copy can be
+/// read without what is mounted on it.
+fn copy(wire: &Wire, index: usize, from: &str, at: &str) -> Result<(), Fault> {
+    make_dir(from, 0o755).or_fault("making the work directory")?;
+    unpack::receive(wire, index, Path::new(from))?;
+    mount_bind(from, at).or_fault("binding the unpacked tree")
 }
 
 fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
@@ -62,10 +112,9 @@ fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
 /// Puts a tree at `at`, served or written out.
 fn lower(wire: &Wire, step: &Step, index: usize, at: &str) -> Result<(), Fault> {
     make_dir(at, 0o755).or_fault("making the work directory")?;
-    if step.unpacked {
-        unpack::receive(wire, index, Path::new(at))
-    } else {
-        served(wire, index, at)
+    match step.kind {
+        RootKind::Served => served(wire, index, at),
+        RootKind::Unpacked | RootKind::Copied => unpack::receive(wire, index, Path::new(at)),
     }
 }
 
@@ -201,7 +250,7 @@ fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> io::Result<()> {
         Err(rustix::io::Errno::PERM) => {
             let path = by_fd(dev).join(name);
             fs::File::create_new(&path)?;
-            Ok(rustix::mount::mount_bind(format!("/dev/{name}"), &path)?)
+            Ok(mount_bind(format!("/dev/{name}"), &path)?)
         }
         Err(error) => Err(error.into()),
     }
@@ -264,8 +313,13 @@ fn job_mount(
             let mut top = name("lower");
             if *writable {
                 make_dir(name("merged"), 0o755).or_kind(FaultKind::Mount, &shown)?;
-                let (upper, work) = (name("upper"), name("work"));
-                overlay(step.ids, &top, &upper, &work, &name("merged"), *owner)?;
+                let (upper, work) = (name(UPPER), name("work"));
+                match overlay(step.ids, &top, &upper, &work, &name("merged"), *owner) {
+                    Err(fault) if cannot_overlay(&fault) => {
+                        copy(wire, index, &format!("{upper}.copy"), &name("merged"))?;
+                    }
+                    other => other?,
+                }
                 top = name("merged");
             }
             // The parts of `source` are no symbolic links: Phoenix resolved it.

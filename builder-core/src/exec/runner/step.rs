@@ -14,10 +14,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::UnshareFlags;
 
 use super::super::spec::{Fault, FaultKind, OrFault, Report, Step, WireEntry};
-use super::super::sys;
 use super::super::wire::{CONTENT, Wire};
+use super::super::{RootKind, sys};
+use super::mounts::{Prepared, Written};
 use super::{inside, mounts, next_order, remove, stopped, terminal, userns};
-use crate::root::capture::walk_upper;
+use crate::root::capture::{EntrySink, walk_upper};
+use crate::root::copied::walk_changes;
 
 /// An errno that no system call of ours gives: the child has said already what
 /// failed.
@@ -56,7 +58,7 @@ fn in_namespaces(wire: &Wire, step: &Step, stdio: Vec<OwnedFd>) -> Result<(), Fa
         .or_fault("making a socket")?;
         sys::loopback_up(&socket).or_fault("switching the loopback device on")?;
     }
-    let root = mounts::prepare(wire, step)?;
+    let Prepared { root, written } = mounts::prepare(wire, step)?;
     let mut child = spawn(wire, step, &root, stdio)?;
     let told = wire.send(&Report::Started, &[]);
     let (status, stop) = wait(wire, &mut child).or_fault("waiting for the step")?;
@@ -66,7 +68,7 @@ fn in_namespaces(wire: &Wire, step: &Step, stdio: Vec<OwnedFd>) -> Result<(), Fa
     }
     let ended = Report::Ended { code: status.code(), signal: status.signal() };
     wire.send(&ended, &[]).or_fault("telling that the step ended")?;
-    if step.capture && status.success() { capture(wire, step) } else { Ok(()) }
+    if step.capture && status.success() { capture(wire, &written) } else { Ok(()) }
 }
 
 /// Forks and executes the program.
@@ -136,18 +138,17 @@ fn wait(wire: &Wire, child: &mut Child) -> io::Result<(std::process::ExitStatus,
     Ok((child.wait()?, stop))
 }
 
-/// Tells Phoenix every entry of the upper.
-fn capture(wire: &Wire, step: &Step) -> Result<(), Fault> {
-    let upper = step.work.join("upper");
-    let mut failed = Ok(());
-    let walked = walk_upper(&upper, &mut |entry, content| {
+/// Tells Phoenix every entry that the step wrote.
+fn capture(wire: &Wire, written: &Written) -> Result<(), Fault> {
+    let sink: EntrySink<'_> = &mut |entry, content| {
         wire.send(&Report::Entry(WireEntry::from(entry)), &[])?;
         content.map_or(Ok(()), |content| send_content(wire, content))
-    });
-    if let Err(error) = walked {
-        failed = Err(Fault::new(FaultKind::Capture, error.to_string(), &error));
-    }
-    failed
+    };
+    let walked = match written {
+        Written::Upper(upper) => walk_upper(upper, sink),
+        Written::Copy(copy, before) => walk_changes(copy, before, sink),
+    };
+    walked.map_err(|error| Fault::new(FaultKind::Capture, error.to_string(), &error))
 }
 
 fn send_content(wire: &Wire, content: &mut dyn Read) -> io::Result<()> {
@@ -173,7 +174,7 @@ fn clean_up(step: &Step) -> Result<(), Fault> {
         let name = entry.file_name();
         let written = name.as_encoded_bytes();
         let ours = |name: &&[u8]| written.starts_with(name);
-        let unpacked = step.unpacked && written.starts_with(b"lower");
+        let unpacked = step.kind != RootKind::Served && written.starts_with(b"lower");
         if unpacked || [&b"upper"[..], b"work"].iter().any(ours) {
             remove::tree(&path).or_fault(what())?;
         } else {
