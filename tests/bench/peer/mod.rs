@@ -1,0 +1,70 @@
+//! The builders that are compared.
+//!
+//! Invariant: `forget` leaves what a first build of a project finds: the base
+//! is there, and nothing that an earlier build of the workload made.
+
+mod buildah;
+mod docker;
+mod native;
+mod phoenix;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use buildah::Buildah;
+pub(crate) use docker::Docker;
+pub(crate) use native::Native;
+pub(crate) use phoenix::{Compression, Phoenix};
+
+use crate::error::Result;
+use crate::process::Measure;
+
+/// The name of the base's image.
+pub(crate) const BASE: &str = "bench-base";
+
+/// What is built.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The workload's directory: `recipe.yaml` and `Dockerfile`.
+    pub(crate) dir: PathBuf,
+    /// The build context.
+    pub(crate) context: PathBuf,
+    /// The base as an image archive, where the workload has one.
+    pub(crate) base: Option<PathBuf>,
+}
+
+/// A builder.
+pub(crate) trait Peer {
+    /// As it is called in the table.
+    fn name(&self) -> &'static str;
+
+    /// Makes the workload cold, untimed: see the module.
+    fn forget(&mut self, job: &Job) -> Result<()>;
+
+    /// Builds the workload.
+    fn build(&mut self, job: &Job) -> Result<Measure>;
+
+    /// From an archive of the base, which is not known yet, to the end of a
+    /// first `true`.
+    fn first_use(&mut self, job: &Job) -> Result<Measure>;
+
+    /// Frees what the workload left, untimed.
+    fn tidy(&mut self, job: &Job) -> Result<()>;
+}
+
+/// The parts of a measure that was two commands.
+fn joined(first: Measure, second: Measure) -> Measure {
+    Measure {
+        time: first.time + second.time,
+        memory: first.memory.max(second.memory),
+        output: first.output + &second.output,
+    }
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(crate::error::at(dir)(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! Phoenix: a store of its own for each compression.
+//!
+//! A base is taken in once, into a store that is copied (by hard links: what a
+//! store holds is replaced, never changed) whenever a build is to be cold.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Job, Peer, remove};
+use crate::error::{Result, at};
+use crate::process::{self, Measure};
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Gzip,
+    Zstd,
+}
+
+pub(crate) struct Phoenix {
+    program: PathBuf,
+    dir: PathBuf,
+    compression: Compression,
+}
+
+impl Phoenix {
+    pub(crate) fn new(program: PathBuf, dir: PathBuf, compression: Compression) -> Result<Self> {
+        std::fs::create_dir_all(&dir).map_err(at(&dir))?;
+        Ok(Self { program, dir, compression })
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    fn command(&self, job: &Job, recipe: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--store").arg(self.store()).arg("build").arg(&job.context);
+        command.arg("-f").arg(job.dir.join(recipe)).args(["--tag", "bench", "--progress=plain"]);
+        if self.compression == Compression::Zstd {
+            command.arg("--compression=zstd");
+        }
+        command
+    }
+
+    /// A store that knows the base of `job`, and nothing else.
+    fn template(&self, job: &Job) -> Result<Option<PathBuf>> {
+        let Some(base) = &job.base else { return Ok(None) };
+        let template = self.dir.join("template");
+        if !template.exists() {
+            let recipe = format!("from: {{oci: {}}}\nsteps: [{{run: \"true\"}}]\n", base.display());
+            let file = job.dir.join("base.yaml");
+            std::fs::write(&file, recipe).map_err(at(&file))?;
+            process::run(&mut self.command(job, "base.yaml"), &self.dir)?;
+            std::fs::rename(self.store(), &template).map_err(at(&template))?;
+        }
+        Ok(Some(template))
+    }
+}
+
+impl Peer for Phoenix {
+    fn name(&self) -> &'static str {
+        match self.compression {
+            Compression::Gzip => "phoenix",
+            Compression::Zstd => "phoenix zstd",
+        }
+    }
+
+    fn forget(&mut self, job: &Job) -> Result<()> {
+        remove(&self.store())?;
+        if let Some(template) = self.template(job)? {
+            let mut copy = Command::new("cp");
+            copy.arg("-al").arg(template).arg(self.store());
+            process::run(&mut copy, &self.dir)?;
+        }
+        Ok(())
+    }
+
+    fn build(&mut self, job: &Job) -> Result<Measure> {
+        process::run(&mut self.command(job, "recipe.yaml"), &self.dir)
+    }
+
+    fn first_use(&mut self, job: &Job) -> Result<Measure> {
+        remove(&self.store())?;
+        process::settle();
+        self.build(job)
+    }
+
+    fn tidy(&mut self, _: &Job) -> Result<()> {
+        remove(&self.store())
+    }
+}
