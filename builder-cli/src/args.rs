@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Say what this host can do, and what to do about what is missing
     Doctor(FormatArgs),
     /// List the images in the store
-    Images(FormatArgs),
+    Images(ImagesArgs),
     /// Give an image another name
     Tag(TagArgs),
     /// Remove names of images from the store
@@ -196,10 +196,21 @@ pub(crate) struct FormatArgs {
     pub(crate) format: Format,
 }
 
+/// `phoenix images`
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    /// Also images without a name
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// An image.
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
-    #[arg(help = "NAME[:TAG], or the start of its digest")]
+    #[arg(help = "NAME[:TAG], or the start of its digest or of its config's")]
     pub(crate) image: String,
 }
 
@@ -227,7 +238,7 @@ pub(crate) struct TagArgs {
 /// `phoenix rm`
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
-    #[arg(help = "NAME[:TAG] of each")]
+    #[arg(help = "NAME[:TAG] of each, or the start of its digest")]
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

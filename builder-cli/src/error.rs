@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use builder_core::error::Error as EngineError;
 use builder_core::exec::ExecError;
 use builder_core::frontend::Diagnostic;
-use builder_core::image::ImageError;
+use builder_core::image::{ImageError, TagError};
 use builder_core::layer::{LayerError, PathError};
 use builder_core::solve::StepCause;
 use builder_core::source::debian::DebianError;
@@ -111,6 +111,17 @@ pub(crate) enum CliError {
         /// How many.
         count: usize,
     },
+    /// A digest that several names point at.
+    #[error("`{image}` has {} names: {}", names.len(), names.join(", "))]
+    ManyNames {
+        /// What was asked for.
+        image: String,
+        /// Its names.
+        names: Vec<String>,
+    },
+    /// A name cannot name an image.
+    #[error(transparent)]
+    Tag(#[from] TagError),
     /// A path that no image can hold.
     #[error("`{path}` cannot be a path in an image")]
     Path {
@@ -181,7 +192,9 @@ impl CliError {
                 Self::Engine(error) => not_started(error),
                 _ => Exit::NotStarted,
             },
-            Self::Path { .. } | Self::Ambiguous { .. } => Exit::Usage,
+            Self::Path { .. } | Self::Ambiguous { .. } | Self::ManyNames { .. } | Self::Tag(_) => {
+                Exit::Usage
+            }
             Self::Stdout { .. }
             | Self::Stdin { .. }
             | Self::Signals { .. }

@@ -52,6 +52,7 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
         }
         CliError::NoImage { .. } => one("`phoenix images` lists what there is"),
         CliError::Ambiguous { .. } => one("give more digits of the digest"),
+        CliError::ManyNames { .. } => one("give the name that is to go"),
         CliError::NotStarted { source } => hints(source, store),
         CliError::Engine(error) => match &**error {
             EngineError::Step { error, .. } => step(error, &IdMap::detect()),

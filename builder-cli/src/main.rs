@@ -14,6 +14,7 @@ mod files;
 mod hints;
 mod interrupt;
 mod output;
+mod revision;
 mod settings;
 mod terminal;
 mod ui;

@@ -100,7 +100,7 @@ fn rm_of_several_with_one_missing_removes_none() {
     image(&home, "web:latest", "web");
     let said = home.run(&["rm", "web", "nothing"]);
     assert_eq!(said.code, Some(5), "{said:?}");
-    assert!(said.stderr.contains("nothing:latest"), "{said:?}");
+    assert!(said.stderr.contains("`nothing`"), "{said:?}");
     assert_eq!(names(&home), ["web:latest"]);
 }
 
@@ -149,6 +149,104 @@ fn image_with_a_lost_blob_is_still_listed_and_can_be_removed() {
     assert_eq!(said.code, Some(5), "{said:?}");
     assert_eq!(home.run(&["rm", "web"]).code, Some(0));
     assert_eq!(names(&home), Vec::<String>::new());
+}
+
+#[test]
+fn image_without_a_name_is_listed_if_asked_and_found_by_its_digests() {
+    let home = Home::new();
+    home.write("recipe.yaml", "from: {scratch: true}\nsteps:\n  - mkdir: /data\n");
+    let built = home.run(&["build", "-q", "--iidfile", "id"]);
+    let digest = built.stdout.trim().to_owned();
+    assert!(digest.starts_with("sha256:") && built.code == Some(0), "{built:?}");
+    assert_eq!(names(&home), Vec::<String>::new());
+    let listed = json(&home, &["images", "-a", "--format", "json"]);
+    assert_eq!((&listed[0]["name"], &listed[0]["digest"]), (&Value::Null, &digest.clone().into()));
+    assert!(home.run(&["images", "--all"]).stdout.contains("<none>"));
+    let id = std::fs::read_to_string(home.path("id")).expect("it was written");
+    for name in [&digest, &digest[..19], &digest[7..13], &id] {
+        assert_eq!(json(&home, &["inspect", name])["digest"], digest.as_str(), "{name}");
+    }
+    // The only image of a layout needs no name.
+    let store = format!("oci:{}", home.path(".local/share/phoenix").display());
+    match std::process::Command::new("skopeo").args(["inspect", &store]).output() {
+        Ok(seen) => assert!(String::from_utf8_lossy(&seen.stdout).contains(&digest), "{seen:?}"),
+        Err(_) => println!("SKIPPED: no skopeo"),
+    }
+    // A second build adds no second line; a name takes the place of none.
+    home.run(&["build", "-q"]);
+    let all = || json(&home, &["images", "-a", "--format", "json"]);
+    assert_eq!(all().as_array().map(Vec::len), Some(1));
+    assert_eq!(home.run(&["tag", &digest, "app"]).code, Some(0));
+    assert_eq!(all()[0]["name"], "app:latest");
+    assert_eq!(home.run(&["tag", "app", "app:2"]).code, Some(0));
+    let many = home.run(&["rm", &digest]);
+    assert!(many.code == Some(2) && many.stderr.contains("app:2, app:latest"), "{many:?}");
+    assert_eq!(home.run(&["rm", "app", "app:2"]).code, Some(0));
+    home.run(&["build", "-q"]);
+    assert_eq!(home.run(&["rm", &digest[..19]]).code, Some(0));
+    assert_eq!(all(), serde_json::json!([]));
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_and_odd_ones_of_others_are_found() {
+    let home = Home::new();
+    let digest = image(&home, "web:latest", "web");
+    for bad in ["UPPER", "a b", "app:", "-x", "app@sha256:ab", "a/../b", ":1", ""] {
+        let said = home.run(&["tag", "web", "--", bad]);
+        assert_eq!(said.code, Some(2), "{bad}: {said:?}");
+    }
+    // As `skopeo copy ... oci:STORE:NAME` leaves it.
+    let store = Store::open(&home.path(".local/share/phoenix")).expect("it is there");
+    let web = store.get_ref("web:latest").expect("readable").expect("there");
+    store.set_ref("Odd Name", web).expect("the store can be written");
+    assert_eq!(json(&home, &["inspect", "Odd Name"])["digest"], digest.to_string());
+    assert_eq!(home.run(&["rm", "Odd Name"]).code, Some(0));
+    assert_eq!(names(&home), ["web:latest"]);
+}
+
+#[test]
+fn revision_and_time_stand_in_the_index_and_never_in_the_image() {
+    let home = Home::new();
+    home.write("app/recipe.yaml", "from: {scratch: true}\nsteps:\n  - mkdir: /data\n");
+    let git = |args: &[&str]| {
+        let names = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-C"];
+        let mut git = std::process::Command::new("git");
+        git.args(names).arg(home.path("app")).args(args).env("HOME", home.path("."));
+        let output = git.output().expect("git starts");
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    let build = |epoch: &str| -> (Value, Value) {
+        let mut command = home.command(&["build", "app", "-t", "app", "-q"]);
+        let built = crate::phoenix::said(
+            command.env("SOURCE_DATE_EPOCH", epoch).output().expect("it starts"),
+        );
+        assert_eq!(built.code, Some(0), "{built:?}");
+        let index = std::fs::read(home.path(".local/share/phoenix/index.json")).expect("there");
+        let index: Value = serde_json::from_slice(&index).expect("JSON");
+        let image = index["manifests"][0].clone();
+        (image["annotations"].clone(), image["digest"].clone())
+    };
+    let (annotations, digest) = build("1000000000");
+    assert_eq!(annotations["org.opencontainers.image.created"], "2001-09-09T01:46:40Z");
+    assert_eq!(annotations["org.opencontainers.image.revision"], Value::Null);
+    if std::process::Command::new("git").arg("--version").output().is_err() {
+        println!("SKIPPED: no git");
+        return;
+    }
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    let head = git(&["rev-parse", "HEAD"]);
+    let (annotations, same) = build("1000000000");
+    assert_eq!(annotations["org.opencontainers.image.revision"], head);
+    assert_eq!(same, digest);
+    home.write("app/new", "x");
+    let (annotations, same) = build("1000000000");
+    assert_eq!(annotations["org.opencontainers.image.revision"], format!("{head}-dirty"));
+    assert_eq!(same, digest);
+    let manifest = home.run(&["inspect", "app"]).stdout;
+    assert!(!manifest.contains(&head), "{manifest}");
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn gnu_tar_lists_the_merged_root_file_system() {
 
 #[test]
 fn docker_loads_runs_and_saves_what_we_wrote() {
-    let Some(sample) = Sample::make(Compression::Gzip) else { return };
+    // This Docker knows no zstd; the output has none.
+    let Some(sample) = Sample::make(Compression::Zstd) else { return };
     let Some(docker) = Engine::start() else { return };
     docker.run(&["load", "--input", &archive(&sample).display().to_string()]);
     let out = docker.run(&["run", "--rm", "--network=none", NAME]);

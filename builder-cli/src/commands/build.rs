@@ -19,7 +19,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::ui::{Built, Ending};
-use crate::{diagnostic, files, hints, interrupt, output, ui};
+use crate::{diagnostic, files, hints, interrupt, output, revision, ui};
 
 /// No secret is longer.
 const MAX_SECRET: u64 = 1 << 20;
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         },
         secrets: secrets(&args.secrets, settings)?,
         check_reproducible: args.check_reproducible,
+        annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
         ..request(&args.recipe, &args.reuse, settings)?
     };
     let view = ui::view(progress, settings.terminal, stdout_taken);

@@ -1,7 +1,7 @@
 //! Finding an image of the store by what a user calls it, and its files.
 
 use builder_core::digest::BlobDigest;
-use builder_core::image::{Descriptor, Image, blob_digest, read_image};
+use builder_core::image::{Descriptor, Image, blob_digest, normalise_tag, read_image};
 use builder_core::layer::{Layer, LayerPath};
 use builder_core::store::Store;
 use builder_core::view::View;
@@ -14,10 +14,12 @@ const SHORTEST_DIGEST: usize = 6;
 
 /// An image and the names it has.
 pub(crate) struct Named {
-    /// The descriptor that a name points at.
+    /// Its descriptor in the index.
     pub(crate) descriptor: Descriptor,
     /// All names of that descriptor's digest.
     pub(crate) names: Vec<String>,
+    /// The name that it was called by; none where it was called by a digest.
+    pub(crate) called: Option<String>,
 }
 
 /// Opens the store.
@@ -25,49 +27,56 @@ pub(crate) fn store(settings: &Settings) -> Result<Store, CliError> {
     Ok(Store::open(&settings.store()?)?)
 }
 
-/// `NAME` is `NAME:latest`.
-pub(crate) fn full_name(name: &str) -> String {
-    let last = name.rsplit('/').next().unwrap_or(name);
-    if last.contains(':') { name.to_owned() } else { format!("{name}:latest") }
+/// The image called `wanted`: a name, or the start of a digest, of its manifest
+/// or of its config (docker's image id).
+pub(crate) fn find(store: &Store, wanted: &str) -> Result<Named, CliError> {
+    let images = store.images()?;
+    let mut candidates = Vec::new();
+    for (name, descriptor) in &images {
+        candidates.push((name.as_deref(), blob_digest(descriptor)?));
+    }
+    let id = |digest: &BlobDigest| Some(read_image(store, digest).ok()?.config_digest);
+    let (called, digest) = choose(&candidates, wanted, &id)?;
+    let of_digest = || images.iter().zip(&candidates).filter(|(_, known)| known.1 == digest);
+    let names = of_digest().filter_map(|((name, _), _)| name.clone()).collect();
+    let same = |((name, _), _): &(&(Option<String>, Descriptor), _)| *name == called;
+    let found = of_digest().find(same).or(of_digest().next());
+    let ((_, descriptor), _) = found.expect("the digest was chosen from these");
+    Ok(Named { descriptor: descriptor.clone(), names, called })
 }
 
-/// The image called `wanted`: a name, or the start of a digest.
-pub(crate) fn find(store: &Store, wanted: &str) -> Result<Named, CliError> {
-    let refs = store.refs()?;
-    let mut candidates = Vec::new();
-    for (name, descriptor) in &refs {
-        candidates.push((name.as_str(), blob_digest(descriptor)?));
-    }
-    let digest = choose(&candidates, wanted)?;
-    let mut names = Vec::new();
-    let mut found = None;
-    for ((name, descriptor), (_, known)) in refs.iter().zip(&candidates) {
-        if *known == digest {
-            names.push(name.clone());
-            found.get_or_insert_with(|| descriptor.clone());
+/// A name as it is, or with `:latest`, wins over the start of a digest.
+fn choose(
+    candidates: &[(Option<&str>, BlobDigest)],
+    wanted: &str,
+    id: &dyn Fn(&BlobDigest) -> Option<BlobDigest>,
+) -> Result<(Option<String>, BlobDigest), CliError> {
+    // Other tools write names that Phoenix would not.
+    let names = [Some(wanted.to_owned()), normalise_tag(wanted).ok()];
+    for name in names.into_iter().flatten() {
+        if let Some((_, digest)) = candidates.iter().find(|(known, _)| *known == Some(&name)) {
+            return Ok((Some(name), *digest));
         }
     }
-    let descriptor = found.expect("the digest was chosen from these");
-    Ok(Named { descriptor, names })
-}
-
-/// A name wins over the start of a digest.
-fn choose(candidates: &[(&str, BlobDigest)], wanted: &str) -> Result<BlobDigest, CliError> {
-    let full = full_name(wanted);
-    if let Some((_, digest)) = candidates.iter().find(|(name, _)| *name == full) {
-        return Ok(*digest);
-    }
-    let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
-    let matching = |(_, digest): &&(&str, BlobDigest)| {
-        hex.len() >= SHORTEST_DIGEST && digest.hex().starts_with(hex)
+    let hex = wanted.rsplit_once('@').map_or(wanted, |(_, digest)| digest);
+    let hex = hex.strip_prefix("sha256:").unwrap_or(hex).to_ascii_lowercase();
+    let begins =
+        |digest: BlobDigest| hex.len() >= SHORTEST_DIGEST && digest.hex().starts_with(&hex);
+    let digests = |of: &dyn Fn(&BlobDigest) -> Option<BlobDigest>| {
+        let all = candidates.iter().map(|(_, digest)| *digest);
+        let mut found: Vec<_> = all.filter(|digest| of(digest).is_some_and(begins)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     };
-    let mut digests: Vec<_> = candidates.iter().filter(matching).map(|(_, d)| *d).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    match digests[..] {
-        [digest] => Ok(digest),
+    let mut found = digests(&|digest| Some(*digest));
+    if found.is_empty() && hex.len() >= SHORTEST_DIGEST {
+        found = digests(id);
+    }
+    match found[..] {
+        [digest] => Ok((None, digest)),
         [] => Err(CliError::NoImage { name: wanted.to_owned() }),
-        _ => Err(CliError::Ambiguous { name: wanted.to_owned(), count: digests.len() }),
+        _ => Err(CliError::Ambiguous { name: wanted.to_owned(), count: found.len() }),
     }
 }
 
@@ -107,30 +116,36 @@ pub(crate) fn path(text: &str) -> Result<LayerPath, CliError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn name_without_a_tag_is_latest_and_a_port_is_no_tag() {
-        assert_eq!(full_name("app"), "app:latest");
-        assert_eq!(full_name("app:1"), "app:1");
-        assert_eq!(full_name("host:5000/app"), "host:5000/app:latest");
+    fn digest(last: u8) -> BlobDigest {
+        let mut bytes = [0xab; 32];
+        bytes[31] = last;
+        BlobDigest::from_bytes(bytes)
     }
 
     #[test]
-    fn image_is_found_by_name_or_by_an_unambiguous_start_of_its_digest() {
-        let digest = |last: u8| {
-            let mut bytes = [0xab; 32];
-            bytes[31] = last;
-            BlobDigest::from_bytes(bytes)
-        };
-        let candidates = [("a:1", digest(1)), ("a:latest", digest(1)), ("b:latest", digest(2))];
-        let found = |wanted: &str| choose(&candidates, wanted);
-        assert_eq!(found("a").expect("there"), digest(1));
-        assert_eq!(found("b:latest").expect("there"), digest(2));
-        assert_eq!(found(&digest(2).to_string()).expect("there"), digest(2));
-        assert_eq!(found(&digest(2).hex()).expect("there"), digest(2));
-        assert!(matches!(found("ababab"), Err(CliError::Ambiguous { count: 2, .. })));
-        assert_eq!(choose(&candidates[..2], "ababab").expect("one image"), digest(1));
-        for none in ["a:2", "ababa", "", "sha256:", "c"] {
-            assert!(matches!(found(none), Err(CliError::NoImage { .. })), "{none}");
+    fn image_is_found_by_name_or_by_an_unambiguous_start_of_a_digest() {
+        let candidates = [
+            (Some("a:1"), digest(1)),
+            (Some("a:latest"), digest(1)),
+            (Some("b:latest"), digest(2)),
+            (Some("Odd name"), digest(3)),
+            (None, digest(4)),
+        ];
+        let id = |of: &BlobDigest| Some(BlobDigest::from_bytes([of.as_bytes()[31]; 32]));
+        let find = |wanted: &str| choose(&candidates, wanted, &id);
+        let found = |wanted: &str| find(wanted).expect("there").1;
+        assert_eq!(find("a").expect("there"), (Some("a:latest".to_owned()), digest(1)));
+        assert_eq!(found("b:latest"), digest(2));
+        assert_eq!(found("Odd name"), digest(3));
+        for by_digest in [digest(4).to_string(), digest(4).hex(), format!("x@{}", digest(4))] {
+            assert_eq!(find(&by_digest).expect("there"), (None, digest(4)), "{by_digest}");
+        }
+        assert_eq!(found(&digest(2).hex().to_ascii_uppercase()), digest(2));
+        assert_eq!(found(&format!("sha256:{}", "02".repeat(5))), digest(2), "the config's");
+        assert!(matches!(find("ababab"), Err(CliError::Ambiguous { count: 4, .. })));
+        assert_eq!(choose(&candidates[..2], "ababab", &id).expect("one image").1, digest(1));
+        for none in ["a:2", "ababa", "", "sha256:", "c", "02020"] {
+            assert!(matches!(find(none), Err(CliError::NoImage { .. })), "{none}");
         }
     }
 

@@ -3,14 +3,14 @@
 use builder_core::image::{blob_digest, read_image};
 use serde_json::{Value, json};
 
-use crate::args::{Format, FormatArgs};
+use crate::args::{Format, ImagesArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Settings;
 
 struct Row {
-    name: String,
+    name: Option<String>,
     digest: String,
     short: String,
     config_digest: Option<String>,
@@ -21,10 +21,13 @@ struct Row {
 
 /// Prints the images. One that cannot be read is listed all the same, so that
 /// it can be removed.
-pub(crate) fn run(args: &FormatArgs, settings: &Settings) -> Result<Exit, CliError> {
+pub(crate) fn run(args: &ImagesArgs, settings: &Settings) -> Result<Exit, CliError> {
     let store = super::image::store(settings)?;
     let mut rows = Vec::new();
-    for (name, descriptor) in store.refs()? {
+    for (name, descriptor) in store.images()? {
+        if name.is_none() && !args.all {
+            continue;
+        }
         let digest = blob_digest(&descriptor)?;
         let image = read_image(&store, &digest).ok();
         let image = image.as_ref();
@@ -38,7 +41,7 @@ pub(crate) fn run(args: &FormatArgs, settings: &Settings) -> Result<Exit, CliErr
             size: image.map(|image| image.layers.iter().map(|layer| layer.size).sum()),
         });
     }
-    match args.format {
+    match args.format.format {
         Format::Json => output::json(&rows.iter().map(as_json).collect::<Vec<_>>())?,
         Format::Text => output::line(&text(rows))?,
     }
@@ -58,7 +61,7 @@ fn text(rows: Vec<Row>) -> String {
     let broken = || "unreadable".to_owned();
     let row = |row: Row| {
         vec![
-            row.name,
+            row.name.unwrap_or_else(|| "<none>".to_owned()),
             row.short,
             row.platform.unwrap_or_else(broken),
             row.size.map(output::size).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! From a state to an image: manifest, tags, outputs.
 
+use oci_spec::image::{ANNOTATION_CREATED, ANNOTATION_REF_NAME, Descriptor};
+
 use super::Inner;
 use super::request::{BuildRequest, OutputKind, OutputSpec};
 use crate::error::Result;
@@ -41,14 +43,31 @@ pub(super) fn publish(
     written: &WrittenImage,
     tags: &[String],
 ) -> Result<()> {
+    let mut descriptor = written.manifest.clone();
+    let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+    annotations.extend(request.annotations.clone());
+    descriptor.set_annotations((!annotations.is_empty()).then_some(annotations));
+    if tags.is_empty() {
+        inner.store.add_image(descriptor.clone())?;
+    }
     for tag in tags {
-        let mut descriptor = written.manifest.clone();
-        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
-        annotations.extend(request.annotations.clone());
-        descriptor.set_annotations(Some(annotations));
-        inner.store.set_ref(tag, descriptor)?;
+        let old = inner.store.get_ref(tag)?;
+        if !old.is_some_and(|old| same_but_time(&old, &descriptor)) {
+            inner.store.set_ref(tag, descriptor.clone())?;
+        }
     }
     Ok(())
+}
+
+/// Whether only the time of the build differs: then the name keeps the time
+/// when it first meant this image, and the index need not be written.
+fn same_but_time(old: &Descriptor, new: &Descriptor) -> bool {
+    let rest = |image: &Descriptor| {
+        let mut annotations = image.annotations().clone().unwrap_or_default();
+        annotations.retain(|key, _| key != ANNOTATION_CREATED && key != ANNOTATION_REF_NAME);
+        (image.digest().clone(), annotations)
+    };
+    rest(old) == rest(new)
 }
 
 pub(super) fn export(

@@ -114,6 +114,30 @@ pub fn write_image(store: &Store, image: &NewImage<'_>) -> Result<WrittenImage, 
     Ok(WrittenImage { manifest, digest, config_digest, size })
 }
 
+/// Writes the manifest of the same image with other blobs of its layers, say of
+/// another compression. The config, and so the image's id, stays.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn write_with_layers(
+    store: &Store,
+    image: &Image,
+    layers: &[LayerDesc],
+) -> Result<WrittenImage, ImageError> {
+    let annotations = image.manifest.annotations().clone().unwrap_or_default();
+    let config = image.manifest.config().clone();
+    let config_size = config.size();
+    let manifest = new_manifest(config, layers, &annotations.into_iter().collect());
+    validate_manifest(&manifest)?;
+    let document = canonical_json(&manifest);
+    let digest = store.put_blob(&document)?;
+    let mut manifest = descriptor(MediaType::ImageManifest, &digest, document.len() as u64);
+    manifest.set_platform(Some(image.config.platform().into()));
+    let size = layers.iter().map(|layer| layer.size).sum::<u64>() + config_size;
+    let size = size + document.len() as u64;
+    Ok(WrittenImage { manifest, digest, config_digest: image.config_digest, size })
+}
+
 fn new_manifest(
     config: Descriptor,
     layers: &[LayerDesc],

@@ -25,7 +25,7 @@ pub use config::{Healthcheck, History, ImageConfig, RootFs, Runtime};
 pub use index::{choose, write_index};
 pub use manifest::{
     Image, MAX_DOCUMENT, NewImage, WrittenImage, created_text, read_image, read_image_for,
-    write_image,
+    write_image, write_with_layers,
 };
 pub use media::{
     DOCKER_CONFIG, DOCKER_LIST, DOCKER_MANIFEST, blob_digest, canonical_json, descriptor, is_index,

@@ -1,8 +1,9 @@
 //! A docker-archive, which `docker load` and `podman load` read.
 //!
 //! It is an OCI archive with a `manifest.json` beside it, as BuildKit writes
-//! it, so old and new engines find what they know. Engines older than Docker
-//! 23 cannot read layers of zstd.
+//! it, so old and new engines find what they know. The format has no layers of
+//! zstd: they are compressed anew with gzip, which changes the manifest's
+//! digest and not the image's id.
 
 use serde::Serialize;
 
@@ -10,7 +11,8 @@ use super::layout::{Parts, blob_name, index};
 use super::place::write_to;
 use super::tarball::Tarball;
 use super::{Dest, Export, Output, OutputError, Written, names};
-use crate::image::canonical_json;
+use crate::image::{WrittenImage, canonical_json, read_image, write_with_layers};
+use crate::layer::{Compression, LayerDesc, recompress};
 
 /// Writes a docker-archive.
 #[derive(Debug, Clone)]
@@ -33,6 +35,9 @@ impl Output for Docker {
     }
 
     fn write(&self, export: &Export<'_>) -> Result<Written, OutputError> {
+        let gzip = without_zstd(export)?;
+        let image = gzip.as_ref().unwrap_or(export.image);
+        let export = &Export { image, ..*export };
         let parts = Parts::of(export)?;
         let tags: Vec<_> = export.names.iter().map(|name| names::familiar(name)).collect();
         let item = Item {
@@ -48,4 +53,18 @@ impl Output for Docker {
         })?;
         Ok(Written::default())
     }
+}
+
+/// The image with gzip in place of zstd, if it has any.
+fn without_zstd(export: &Export<'_>) -> Result<Option<WrittenImage>, OutputError> {
+    let image = read_image(export.store, &export.image.digest)?;
+    if image.layers.iter().all(|layer| layer.compression != Compression::Zstd) {
+        return Ok(None);
+    }
+    let anew = |layer: &LayerDesc| match layer.compression {
+        Compression::Zstd => recompress(export.store, layer, Compression::Gzip),
+        Compression::None | Compression::Gzip => Ok(layer.clone()),
+    };
+    let layers: Vec<LayerDesc> = image.layers.iter().map(anew).collect::<Result<_, _>>()?;
+    Ok(Some(write_with_layers(export.store, &image, &layers)?))
 }

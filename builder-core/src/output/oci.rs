@@ -1,4 +1,8 @@
 //! An OCI layout: one tar archive, or a directory.
+//!
+//! Layers of the base stay the blobs that they were, also uncompressed ones of
+//! a docker-archive: their digests are what registries and engines may have
+//! already, and what the annotated digest of the base holds together.
 
 use std::fs;
 use std::io;

@@ -346,6 +346,32 @@ impl Store {
         refs::list(&self.inner.layout)
     }
 
+    /// All images: those with a name, sorted by it, then those without.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn images(&self) -> Result<Vec<(Option<String>, Descriptor)>, StoreError> {
+        refs::images(&self.inner.layout)
+    }
+
+    /// Adds an image without a name to the index, durably; one that is there,
+    /// under whatever name, stays as it is.
+    ///
+    /// # Errors
+    /// If the index cannot be read or written.
+    pub fn add_image(&self, image: Descriptor) -> Result<(), StoreError> {
+        refs::add(&self.inner.layout, image)
+    }
+
+    /// Takes an image without a name away; whether it was there. Blobs stay
+    /// until collected.
+    ///
+    /// # Errors
+    /// If the index cannot be read or written.
+    pub fn remove_image(&self, image: &Descriptor) -> Result<bool, StoreError> {
+        refs::remove_nameless(&self.inner.layout, image)
+    }
+
     /// What a name points at.
     ///
     /// # Errors

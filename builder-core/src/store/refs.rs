@@ -2,7 +2,9 @@
 //! `org.opencontainers.image.ref.name` (OCI image spec, "Image Layout").
 //!
 //! The annotation holds the whole `NAME:TAG`, which skopeo takes after the
-//! layout's path: `skopeo inspect oci:STORE:NAME:TAG`.
+//! layout's path: `skopeo inspect oci:STORE:NAME:TAG`. An image that was built
+//! without a name is an entry without the annotation, which newer versions of
+//! skopeo take by its place (`oci:STORE:@3`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -44,6 +46,32 @@ pub(super) fn list(layout: &Layout) -> Result<Vec<(String, Descriptor)>, StoreEr
     Ok(named)
 }
 
+/// All images: those with a name, sorted by it, then those without.
+pub(super) fn images(layout: &Layout) -> Result<Vec<(Option<String>, Descriptor)>, StoreError> {
+    let named = list(layout)?.into_iter().map(|(name, image)| (Some(name), image));
+    let index = load(layout)?;
+    let others = index.manifests().iter().filter(|image| name(image).is_none());
+    Ok(named.chain(others.map(|image| (None, image.clone()))).collect())
+}
+
+/// Adds an image without a name, unless it is there under one or none.
+pub(super) fn add(layout: &Layout, new: Descriptor) -> Result<(), StoreError> {
+    change(layout, |manifests| {
+        if manifests.iter().all(|old| old.digest() != new.digest()) {
+            manifests.push(new);
+        }
+    })
+}
+
+/// Takes an image without a name away; whether it was there.
+pub(super) fn remove_nameless(layout: &Layout, gone: &Descriptor) -> Result<bool, StoreError> {
+    change(layout, |manifests| {
+        let before = manifests.len();
+        manifests.retain(|old| name(old).is_some() || old.digest() != gone.digest());
+        manifests.len() < before
+    })
+}
+
 /// Changes the index under a lock that all processes respect.
 pub(super) fn change<T>(
     layout: &Layout,
@@ -74,7 +102,11 @@ pub(super) fn set(
     annotations.insert(REF_NAME.to_owned(), new.to_owned());
     descriptor.set_annotations(Some(annotations));
     change(layout, |manifests| {
-        manifests.retain(|old| name(old).is_none_or(|old| old != new));
+        manifests.retain(|old| match name(old) {
+            Some(old) => old != new,
+            // It has a name now.
+            None => old.digest() != descriptor.digest(),
+        });
         manifests.push(descriptor);
     })
 }
