@@ -15,6 +15,8 @@
 //! | `PHOENIX_PARAM_*` | values of a recipe's params |
 //! | any | `--secret id=..,env=NAME`, `run -e NAME` |
 
+#![expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;

@@ -169,7 +169,7 @@ fn gnu_tar_in_every_dialect_is_read_as_it_was() {
     std::fs::hard_link(at("d/file"), at("d/link")).expect("linked");
     std::os::unix::fs::symlink("../nowhere", at("d/sym")).expect("linked");
     std::fs::write(at(&format!("d/{}", "n".repeat(180))), "long").expect("written");
-    let sparse = std::fs::File::create(at("d/sparse")).expect("made");
+    let sparse = std::fs::File::create_new(at("d/sparse")).expect("made");
     for run in 0..60 {
         let offset = run * 1_048_576 + 8192;
         std::os::unix::fs::FileExt::write_all_at(&sparse, &noise(4096, run as u8), offset)
