@@ -1,10 +1,17 @@
 //! The second half of `from: {debian: ...}`: configuring what was unpacked.
 //!
 //! dpkg runs a package's `preinst`, unpacks, and later configures. Here all is
-//! unpacked at once by the source, so the script runs every `preinst` first
-//! and then lets dpkg configure all packages in its own order. Afterwards it
-//! removes what would differ from run to run.
+//! unpacked at once by the source. The script first does this for the essential
+//! packages and what they need, as their scripts are what all others count on;
+//! then it runs each further `preinst` in the order of dependencies, and lets
+//! dpkg configure the rest. Afterwards it removes what would differ from run to
+//! run.
+//!
+//! Limitations: a package that diverts a file of another one, and brings its
+//! own of that name, is refused by the source as a conflict of files; a
+//! `packages` step installs it.
 
+use super::packages::SCRUB;
 use super::run::plain;
 use crate::plan::op::{Command, Debian, Exec, ExecKind};
 
@@ -26,6 +33,6 @@ pub(super) fn debian_configure(debian: &Debian) -> Exec {
         env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         user: Some("0:0".to_owned()),
         workdir: Some("/".to_owned()),
-        ..plain(Command::Shell(CONFIGURE.to_owned()), ExecKind::Packages)
+        ..plain(Command::Shell(format!("{SCRUB}\n{CONFIGURE}")), ExecKind::Packages)
     }
 }

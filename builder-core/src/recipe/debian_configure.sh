@@ -1,54 +1,71 @@
 # Configures the unpacked packages of a new Debian base (see recipe::debian).
 umask 022
-export DPKG_ADMINDIR=/var/lib/dpkg DPKG_ROOT= DPKG_FORCE=security-mac,downgrade
-export DPKG_MAINTSCRIPT_DEBUG=0 DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
-export DPKG_RUNNING_VERSION=$(dpkg-query -W -f '${Version}' dpkg)
+before
 
-# No service is started while the base is made.
-made_policy=
-if [ ! -e /usr/sbin/policy-rc.d ]; then
-    made_policy=1
-    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-    chmod 755 /usr/sbin/policy-rc.d
-fi
+# The source wrote `status` in the order in which packages can be configured,
+# the essential ones and what they need before all others. One line for each.
+order=$(sed -n -e '/^Package: /{s///;h;}' -e '/^Essential: yes$/{s//essential/;H;}' \
+    -e '/^Pre-Depends: /{s/.*/strict/;H;}' -e '/^$/{g;s/\n/ /g;p;}' /var/lib/dpkg/status)
+base= all=
+while read -r name marks; do
+    all="$all $name"
+    case $marks in *essential*) base=$all ;; esac
+done <<END
+$order
+END
 
-# dpkg runs a preinst before it unpacks; here all is unpacked already. The one
-# that makes /etc/passwd goes first, as others look owners up.
 arch=$(dpkg --print-architecture)
-preinst() {
-    name=${1##*/} name=${name%.preinst}
+script_of() {
+    for script in "/var/lib/dpkg/info/$1.preinst" "/var/lib/dpkg/info/$1:$arch.preinst"; do
+        if [ -x "$script" ]; then echo "$script"; fi
+    done
+}
+# Runs a package's preinst, in what dpkg would run it.
+preinst() (
+    script=$(script_of "$1")
+    if [ -z "$script" ]; then exit 0; fi
+    export DPKG_ADMINDIR=/var/lib/dpkg DPKG_ROOT= DPKG_FORCE=security-mac,downgrade
+    export DPKG_MAINTSCRIPT_DEBUG=0 DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
+    export DPKG_RUNNING_VERSION=$(dpkg-query -W -f '${Version}' dpkg)
+    export DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE=$1 DPKG_MAINTSCRIPT_ARCH=$arch
     # debconf takes the owner of a question from here.
     mkdir -p /var/lib/dpkg/tmp.ci
-    echo "Package: ${name%%:*}" > /var/lib/dpkg/tmp.ci/control
-    DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE=${name%%:*} DPKG_MAINTSCRIPT_ARCH=$arch "$1" install
-}
-if [ -x /var/lib/dpkg/info/base-passwd.preinst ]; then
-    preinst /var/lib/dpkg/info/base-passwd.preinst
-fi
-for script in /var/lib/dpkg/info/*.preinst; do
-    case $script in
-    */base-passwd.preinst | '/var/lib/dpkg/info/*.preinst') ;;
-    *) preinst "$script" ;;
-    esac
+    echo "Package: $1" > /var/lib/dpkg/tmp.ci/control
+    "$script" install
+    rm -rf /var/lib/dpkg/tmp.ci
+)
+configure() { dpkg --force-unsafe-io --force-confold --configure "$@"; }
+
+# dpkg runs a preinst before it unpacks; here all is unpacked already. The
+# essential packages do their work before they are configured, but only the one
+# that makes /etc/passwd before it has run: others look owners up.
+preinst base-passwd
+for name in $base; do
+    case $name in base-passwd) ;; *) preinst "$name" ;; esac
 done
+configure $base
 
-rm -rf /var/lib/dpkg/tmp.ci
-unset DPKG_ADMINDIR DPKG_ROOT DPKG_FORCE DPKG_MAINTSCRIPT_DEBUG DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT DPKG_RUNNING_VERSION
-dpkg --force-unsafe-io --force-confold --configure --pending
+# A preinst may use what its package pre-depends on, and that is configured by
+# then. (Should a cycle forbid it, the last line configures it.)
+waiting=
+while read -r name marks; do
+    case " $base " in *" $name "*) continue ;; esac
+    case $marks in
+    *strict*)
+        if [ -n "$waiting" ] && [ -n "$(script_of "$name")" ]; then
+            configure $waiting </dev/null || true
+            waiting=
+        fi
+        ;;
+    esac
+    preinst "$name" </dev/null
+    waiting="$waiting $name"
+done <<END
+$order
+END
+configure --pending
 
-if [ -n "$made_policy" ]; then
-    rm /usr/sbin/policy-rc.d
-fi
-
-# What differs from run to run, or belongs to the machine that made the base.
-rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/bootstrap.log /var/log/apt/*.log /var/log/apt/*.xz
-rm -f /var/cache/ldconfig/aux-cache /var/cache/apt/*.bin /var/cache/debconf/*-old
-rm -f /var/lib/dpkg/*-old /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend /var/lib/dpkg/triggers/Lock
-rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
-rm -f /var/lib/dbus/machine-id /var/lib/systemd/random-seed /etc/.pwd.lock
-if [ -e /etc/machine-id ]; then
-    : > /etc/machine-id
-fi
+after
 
 # Passwords were last changed on the day of the base's constant time.
 if [ -e /etc/shadow ]; then

@@ -148,7 +148,7 @@ fn debian_base(step: &mut Step<'_>, request: &Debian) -> Result<Value, StepCause
         step.waits_for("resolving the packages");
         return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
     };
-    let pin = lock.identity().to_string();
+    let pin = format!("{} as layer {}", lock.identity(), debian::LAYER_VERSION);
     let name = format!("debian:{}", request.suite);
     found(step, "debian", &pin, &mut |step| {
         let report = |p: debian::Progress| step.progress(p.what, p.done, p.total, p.unit);

@@ -1,4 +1,4 @@
-//! The host's apt configuration: mirrors, keyrings, credentials.
+//! The host's apt configuration: mirrors, keyrings, credentials, proxies.
 //!
 //! In: apt's configuration directory. Out: [`HostApt`]. Both forms of sources
 //! are read (one line, deb822); what cannot be read is skipped, as it may have
@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::control;
+use super::{apt_conf, control};
 
 /// Which keys may sign a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +54,52 @@ pub(super) struct HostApt {
     pub(super) credentials: Vec<Credential>,
     /// Whether the host's apt minds an expired release.
     pub(super) ignore_valid_until: bool,
+    pub(super) proxies: AptProxies,
+}
+
+/// How the host's apt reaches mirrors. The URLs may hold credentials.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct AptProxies {
+    http: Option<String>,
+    https: Option<String>,
+    /// Scheme and host that have a proxy of their own, or `DIRECT`.
+    hosts: Vec<(String, String, String)>,
+}
+
+impl AptProxies {
+    /// The proxy for a URL, by the rules of apt-transport-http(1): one of the
+    /// host's own first; `https` takes that of `http` where it has none.
+    pub(super) fn of(&self, scheme: &str, host: &str) -> Option<&str> {
+        let own = |scheme: &str| {
+            let known = self.hosts.iter().rev().find(|(s, h, _)| s == scheme && h == host);
+            known.map(|(_, _, proxy)| proxy)
+        };
+        let found = match scheme {
+            "https" => own("https").or(own("http")).or(self.https.as_ref()).or(self.http.as_ref()),
+            _ => own("http").or(self.http.as_ref()),
+        };
+        found.map(String::as_str).filter(|proxy| !proxy.is_empty() && *proxy != "DIRECT")
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        let Some(name) = name.strip_prefix("acquire::") else { return };
+        let Some((scheme, option)) = name.split_once("::proxy") else { return };
+        let value = value.to_owned();
+        match (scheme, option.strip_prefix("::")) {
+            ("http", None) if option.is_empty() => self.http = Some(value),
+            ("https", None) if option.is_empty() => self.https = Some(value),
+            ("http" | "https", Some(host)) => {
+                self.hosts.push((scheme.to_owned(), host.to_owned(), value));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Debug for AptProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AptProxies").finish_non_exhaustive()
+    }
 }
 
 /// Reads the configuration below `dir`. Absent files are no error.
@@ -71,15 +117,17 @@ pub(super) fn read(dir: &Path) -> HostApt {
     for path in files(dir, "auth.conf", "auth.conf.d", &["conf"]) {
         netrc(&fs::read_to_string(path).unwrap_or_default(), &mut host.credentials);
     }
-    for path in files(dir, "apt.conf", "apt.conf.d", &["conf", ""]) {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        host.ignore_valid_until |= text.lines().any(|line| {
-            let line = line.trim().to_ascii_lowercase();
-            line.strip_prefix("acquire::check-valid-until").is_some_and(|value| {
-                let value = value.trim().trim_end_matches(';').trim_matches('"');
-                matches!(value, "false" | "no" | "0" | "off")
-            })
-        });
+    // Here the parts come first, and of two values the last counts.
+    let mut configuration = files(dir, "apt.conf", "apt.conf.d", &["conf", ""]);
+    configuration.sort_by_key(|path| path.ends_with("apt.conf"));
+    for path in configuration {
+        for (name, value) in apt_conf::options(&fs::read_to_string(path).unwrap_or_default()) {
+            if name == "acquire::check-valid-until" {
+                let value = value.to_ascii_lowercase();
+                host.ignore_valid_until = matches!(value.as_str(), "false" | "no" | "0" | "off");
+            }
+            host.proxies.set(&name, &value);
+        }
     }
     host
 }
@@ -251,6 +299,11 @@ mod tests {
         write("sources.list.d/ignored.disabled", "deb http://no s main\n");
         write("auth.conf.d/x.conf", "machine a.example/d login me password secret\n");
         write("apt.conf.d/99x", "Acquire::Check-Valid-Until \"false\";\n");
+        write(
+            "apt.conf.d/proxy",
+            "Acquire { http::Proxy \"http://user:secret@proxy:3128\";\n\
+             http::Proxy::near.example \"DIRECT\"; https::Proxy::far \"http://other:1\"; };\n",
+        );
         let host = read(dir.path());
         let shown: Vec<String> = host
             .sources
@@ -274,5 +327,12 @@ mod tests {
         assert_eq!(users, [("m.example/debian", "u", "p@"), ("a.example/d", "me", "secret")]);
         assert!(!format!("{:?}", host.credentials).contains("secret"));
         assert!(host.ignore_valid_until);
+        let proxy = |scheme, of| host.proxies.of(scheme, of);
+        assert_eq!(proxy("http", "m.example"), Some("http://user:secret@proxy:3128"));
+        assert_eq!(proxy("https", "m.example"), Some("http://user:secret@proxy:3128"));
+        assert_eq!(proxy("http", "near.example"), None);
+        assert_eq!(proxy("https", "far"), Some("http://other:1"));
+        assert!(!format!("{host:?}").contains("secret"));
+        assert_eq!(AptProxies::default().of("http", "m.example"), None);
     }
 }

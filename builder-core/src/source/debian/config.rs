@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Proxies for downloads. They enter neither lock nor layer.
+/// Proxies for downloads; where one is not given, that of the host's apt is
+/// used (`Acquire::http::Proxy`). They enter neither lock nor layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `http:` URLs.
@@ -11,6 +12,18 @@ pub struct Proxies {
     pub https: Option<String>,
     /// Comma-separated hosts that are reached directly.
     pub none_for: Option<String>,
+}
+
+impl Proxies {
+    /// Whether a host, or a domain that it is in, is reached directly.
+    pub(super) fn is_direct(&self, host: &str) -> bool {
+        let entries = self.none_for.as_deref().unwrap_or_default().split(',').map(str::trim);
+        entries.filter(|entry| !entry.is_empty()).any(|entry| {
+            let domain = entry.trim_start_matches(['*', '.']);
+            let below = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+            entry == "*" || host == domain || (below && !domain.is_empty())
+        })
+    }
 }
 
 /// What the host gives: where apt's configuration is, how to reach mirrors.
@@ -49,5 +62,23 @@ fn native_arch() -> &'static str {
         "arm" => "armhf",
         "powerpc64" => "ppc64el",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_domains_without_a_proxy_are_told_apart() {
+        let direct = |list: &str, host: &str| {
+            Proxies { none_for: Some(list.into()), ..Proxies::default() }.is_direct(host)
+        };
+        for list in ["a.example", " x, .example ", "*.example", "*", "example"] {
+            assert!(direct(list, "a.example"), "{list}");
+        }
+        for list in ["", ",", "b.example", "xample", ".", "a.example.org"] {
+            assert!(!direct(list, "a.example"), "{list}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! dpkg's database, as it is after unpacking and before configuration.
 //!
 //! In: packages taken apart. Out: the files below `/var/lib/dpkg`: `status`
-//! (each package `unpacked`), `info/*`, `triggers/*`, `arch`.
+//! (each package `unpacked`, in the order in which they can be configured),
+//! `info/*`, `triggers/*`, `arch`.
 //!
 //! dpkg would leave a conffile as `NAME.dpkg-new` and give it its name when it
 //! configures. Here it has its name at once and its hash stands in `status`;
@@ -11,8 +12,8 @@ use std::collections::BTreeMap;
 
 use md5::{Digest as _, Md5};
 
-use super::control;
 use super::deb::{Contents, ControlFile, Data};
+use super::{control, order};
 
 /// A file of the database: path below the root, mode, content.
 pub(super) type DatabaseFile = (String, u32, Vec<u8>);
@@ -45,11 +46,9 @@ impl Named<'_> {
 pub(super) fn files(packages: &[Named<'_>], arch: &str) -> Result<Vec<DatabaseFile>, String> {
     let dpkg = |name: &str| format!("var/lib/dpkg/{name}");
     let mut all: Vec<DatabaseFile> = Vec::new();
-    let mut status = String::new();
     let mut triggers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages {
         let info = package.info_name();
-        status += &status_entry(package)?;
         let list = list(package.contents);
         all.push((dpkg(&format!("info/{info}.list")), 0o644, list));
         if package.file("md5sums").is_none() {
@@ -60,9 +59,15 @@ pub(super) fn files(packages: &[Named<'_>], arch: &str) -> Result<Vec<DatabaseFi
             all.push((dpkg(&format!("info/{info}.{}", file.name)), mode, file.content.clone()));
         }
         if let Some(file) = package.file("triggers") {
-            interests(&String::from_utf8_lossy(&file.content), package.name, &mut triggers);
+            interests(&String::from_utf8_lossy(&file.content), &info, &mut triggers);
         }
     }
+    let early = |p: &Named<'_>| p.file("preinst").is_some();
+    let controls: Vec<_> = packages.iter().map(|p| (&*p.contents.control, early(p))).collect();
+    let order = order::order(&order::read(&controls));
+    let status: Result<String, String> =
+        order.into_iter().map(|at| status_entry(&packages[at])).collect();
+    let status = status?;
     all.push((dpkg("status"), 0o644, status.into_bytes()));
     all.push((dpkg("info/format"), 0o644, b"1\n".to_vec()));
     all.push((dpkg("arch"), 0o644, format!("{arch}\n").into_bytes()));

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::apt::Credential;
+use super::apt::{AptProxies, Credential};
 use super::{DebianError, Progress, Report, Settings};
 use crate::cancel::Cancel;
 use crate::digest::BlobDigest;
@@ -61,10 +61,12 @@ struct Shared {
 }
 
 impl Client {
-    /// A client with the proxies of `settings`, and none that the environment names.
+    /// A client with the proxies of `settings`, else those of the host's apt,
+    /// and none that the environment names.
     pub(super) fn new(
         settings: &Settings,
         credentials: Vec<Credential>,
+        apt: AptProxies,
         cancel: &Cancel,
     ) -> Result<Self, DebianError> {
         let mut builder = reqwest::Client::builder()
@@ -80,6 +82,12 @@ impl Client {
         if let Some(url) = &settings.proxies.https {
             builder = builder.proxy(Proxy::https(url).map_err(client)?.no_proxy(direct));
         }
+        // A proxy that is chosen by a function knows no exceptions of its own.
+        let known = settings.proxies.clone();
+        builder = builder.proxy(Proxy::custom(move |url| {
+            let host = url.host_str().filter(|host| !known.is_direct(host))?;
+            apt.of(url.scheme(), host).map(str::to_owned)
+        }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -405,8 +413,12 @@ impl Partial {
         BlobDigest::from_bytes(self.hash.clone().finalize().into())
     }
 
-    /// Gives it its name. Not synced: what a power cut damages is found by its
-    /// digest and fetched again.
+    /// Gives it its name.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it need not last: what a power cut damages is found by its digest, which is \
+                  checked at every use, and fetched again"
+    )]
     fn finish(self, path: &Path) -> Result<(), DebianError> {
         fs::rename(&self.path, path).map_err(DebianError::io("renaming", &self.path))
     }

@@ -21,6 +21,7 @@
 //! preferences); `Conflicts` are detected, never solved by backtracking.
 
 mod apt;
+mod apt_conf;
 mod assemble;
 mod config;
 mod control;
@@ -31,6 +32,7 @@ mod error;
 mod index;
 mod lock;
 mod merge;
+mod order;
 mod relation;
 mod release;
 mod resolve;
@@ -49,6 +51,10 @@ use crate::event::Unit;
 use crate::layer::{Compression, LayerDesc, LayerWriter};
 use crate::plan::op;
 use crate::store::Store;
+
+/// How packages become a layer: raised where the same lock gives another one
+/// than before, so that what is cached is not taken for it.
+pub const LAYER_VERSION: u32 = 2;
 
 /// How far a piece of work is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,7 +46,7 @@ pub(super) fn resolve(
     let arch = request.arch.clone().unwrap_or_else(|| settings.arch.clone());
     let (sources, credential) = sources(request, &host, settings)?;
     let credentials = host.credentials.iter().cloned().chain(credential).collect();
-    let client = Client::new(settings, credentials, cancel)?;
+    let client = Client::new(settings, credentials, host.proxies.clone(), cancel)?;
 
     let releases = releases(&client, request, &sources, &host, settings)?;
     let kept = same_origin(releases, &request.suite);
@@ -120,7 +120,7 @@ pub(super) fn fetch(
         urls.dedup();
         wanted.push(Wanted { urls, sha256: package.sha256, size: package.size });
     }
-    Client::new(settings, host.credentials, cancel)?.files(wanted, downloads, report)
+    Client::new(settings, host.credentials, host.proxies, cancel)?.files(wanted, downloads, report)
 }
 
 /// The suites to read, and the credential that the recipe's mirror held.

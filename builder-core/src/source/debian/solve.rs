@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::DebianError;
 use super::index::Universe;
 use super::relation::{self, Relation};
+use super::version;
 
 /// Picks the packages; indices into the universe, sorted by package name.
 pub(super) fn solve(
@@ -56,7 +57,8 @@ struct Solver<'u, 'a> {
 }
 
 impl<'a> Solver<'_, 'a> {
-    /// Takes `name` or `name=version` from the recipe.
+    /// Takes `name` or `name=version` from the recipe; of several versions that
+    /// fit, the highest.
     fn root(&mut self, wanted: &str) -> Result<(), DebianError> {
         let (name, version) = match wanted.split_once('=') {
             Some((name, version)) => (name, Some(version)),
@@ -67,12 +69,14 @@ impl<'a> Solver<'_, 'a> {
                 let providers = self.universe.providers(&Relation::parse(name)?);
                 (providers.len() == 1).then(|| providers[0])
             }),
-            Some(version) => self
-                .universe
-                .versions(name)
-                .iter()
-                .copied()
-                .find(|at| self.universe.packages[*at].version == version),
+            Some(pattern) => {
+                let version = |at: &usize| self.universe.packages[*at].version;
+                let all = self.universe.versions(name).iter().copied();
+                all.filter(|at| fits(pattern, version(at))).reduce(|best, other| {
+                    let newer = version::compare(version(&other), version(&best)).is_gt();
+                    if newer { other } else { best }
+                })
+            }
         };
         let at = found.ok_or_else(|| self.refuse(wanted.into(), self.why_absent(name), None))?;
         match self.chosen.get(self.universe.packages[at].name) {
@@ -204,6 +208,19 @@ impl<'a> Solver<'_, 'a> {
     }
 }
 
+/// Whether a version is as asked for; `*` stands for any text, as for apt.
+fn fits(pattern: &str, version: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == version };
+    let Some(mut left) = version.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().expect("a split has a last part");
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +289,9 @@ mod tests {
         let index = base() + &package("x", "1.9", "") + &package("x", "1.10", "");
         assert!(solved(&index, &["x"]).expect("solvable").contains(&"x=1.10".into()));
         assert!(solved(&index, &["x=1.9"]).expect("solvable").contains(&"x=1.9".into()));
+        assert!(solved(&index, &["x=1.*"]).expect("solvable").contains(&"x=1.10".into()));
+        assert!(solved(&index, &["x=*9"]).expect("solvable").contains(&"x=1.9".into()));
+        assert!(solved(&index, &["x=1.9*9"]).is_err());
         assert!(solved(&index, &["x=3"]).is_err());
         assert!(solved(&index, &["x=1.9", "x"]).is_err());
     }

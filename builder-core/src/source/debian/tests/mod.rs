@@ -1,241 +1,17 @@
 //! The whole way on a small archive that is made here from text: own key, own
 //! packages, served over HTTP or from files.
 
-use std::collections::BTreeMap;
+mod archive;
+mod keys;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use pgp::composed::{
-    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedSecretKey,
-};
-use pgp::types::Password;
-use tempfile::TempDir;
-
+use self::archive::{Archive, ar, deb, key, tar};
 use super::*;
-use crate::cancel::Cancel;
-use crate::layer::{Change, Kind};
-
-/// A file in a package: path, mode, content; a path that ends with `/` is a directory.
-type File<'a> = (&'a str, u32, &'a [u8]);
-
-fn tar(files: &[File<'_>]) -> Vec<u8> {
-    let mut out = tar::Builder::new(Vec::new());
-    for (path, mode, content) in files {
-        let mut header = tar::Header::new_gnu();
-        let name = path.as_bytes();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name);
-        header.set_mode(*mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(1_600_000_000);
-        header.set_size(content.len() as u64);
-        header.set_entry_type(if path.ends_with('/') {
-            tar::EntryType::Directory
-        } else {
-            tar::EntryType::Regular
-        });
-        header.set_cksum();
-        out.append(&header, *content).expect("memory");
-    }
-    out.into_inner().expect("memory")
-}
-
-fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut out = b"!<arch>\n".to_vec();
-    for (name, content) in members {
-        out.extend(
-            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len())
-                .bytes(),
-        );
-        out.extend_from_slice(content);
-        if content.len() % 2 == 1 {
-            out.push(b'\n');
-        }
-    }
-    out
-}
-
-fn deb(control: &str, scripts: &[File<'_>], data: &[File<'_>]) -> Vec<u8> {
-    let mut files = vec![("./control", 0o644, control.as_bytes())];
-    files.extend_from_slice(scripts);
-    let data = zstd::encode_all(&tar(data)[..], 1).expect("memory");
-    ar(&[("debian-binary", b"2.0\n"), ("control.tar", &tar(&files)), ("data.tar.zst", &data)])
-}
-
-fn key() -> SignedSecretKey {
-    let mut params = SecretKeyParamsBuilder::default();
-    params
-        .key_type(KeyType::Ed25519Legacy)
-        .can_certify(true)
-        .can_sign(true)
-        .primary_user_id("Test <t@example>".into());
-    params.build().expect("valid").generate(rand::thread_rng()).expect("generates")
-}
-
-/// An archive in a directory, a keyring, and a host's apt configuration.
-struct Archive {
-    dir: TempDir,
-    key: SignedSecretKey,
-    packages: String,
-    release: String,
-}
-
-impl Archive {
-    fn new() -> Self {
-        let (dir, key) = (tempfile::tempdir().expect("temp dir"), key());
-        let public =
-            key.to_public_key().to_armored_string(ArmorOptions::default()).expect("armors");
-        let release =
-            "Origin: Test\nSuite: test\nCodename: test\nDate: Sat, 17 May 2025 09:08:00 UTC\n"
-                .into();
-        let archive = Self { dir, key, packages: String::new(), release };
-        archive.write("keyring.asc", public.as_bytes());
-        let mut archive = archive;
-        archive.add(
-            "apt",
-            "Essential: no\nDepends: libc\n",
-            &[("./usr/bin/", 0o755, b""), ("./usr/bin/apt", 0o755, b"apt")],
-        );
-        archive.add(
-            "libc",
-            "Multi-Arch: same\n",
-            &[
-                ("./lib/", 0o755, b""),
-                ("./lib/libc.so", 0o644, b"libc"),
-                ("./etc/libc.conf", 0o644, b"conf"),
-            ],
-        );
-        archive.add("usr-is-merged", "Priority: required\n", &[]);
-        archive
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("below")).expect("mkdir");
-        fs::write(path, bytes).expect("write");
-    }
-
-    fn add(&mut self, name: &str, fields: &str, data: &[File<'_>]) {
-        let control =
-            format!("Package: {name}\nVersion: 1\nArchitecture: amd64\n{fields}Description: x\n");
-        let scripts: &[File<'_>] = if name == "libc" {
-            &[("./conffiles", 0o644, b"/etc/libc.conf\n"), ("./preinst", 0o755, b"#!/bin/sh\n")]
-        } else {
-            &[]
-        };
-        self.add_deb(name, &control, &deb(&control, scripts, data));
-    }
-
-    fn add_deb(&mut self, name: &str, control: &str, deb: &[u8]) {
-        let filename = format!("pool/{name}_1.deb");
-        self.write(&format!("debian/{filename}"), deb);
-        self.packages += &format!(
-            "{control}Filename: {filename}\nSize: {}\nSHA256: {}\n\n",
-            deb.len(),
-            crate::digest::BlobDigest::of(deb).hex()
-        );
-    }
-
-    /// Writes index and signed release.
-    fn publish(&self) {
-        let index = self.packages.as_bytes();
-        self.write("debian/dists/test/main/binary-amd64/Packages", index);
-        let text = format!(
-            "{}SHA256:\n {} {} main/binary-amd64/Packages\n",
-            self.release,
-            crate::digest::BlobDigest::of(index).hex(),
-            index.len()
-        );
-        let signed = CleartextSignedMessage::sign(
-            rand::thread_rng(),
-            &text,
-            &self.key.primary_key,
-            &Password::empty(),
-        )
-        .expect("signs");
-        let armored = signed.to_armored_string(ArmorOptions::default()).expect("armors");
-        self.write("debian/dists/test/InRelease", armored.as_bytes());
-    }
-
-    fn request(&self, mirror: &str) -> op::Debian {
-        op::Debian {
-            suite: "test".into(),
-            mirror: Some(mirror.into()),
-            keyring: Some(self.path("keyring.asc")),
-            components: vec![],
-            include: vec![],
-            arch: Some("amd64".into()),
-        }
-    }
-
-    fn local(&self) -> op::Debian {
-        self.request(&format!("file://{}", self.path("debian").display()))
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            apt_dir: self.path("apt"),
-            keyrings_dir: self.path("none"),
-            ..Settings::default()
-        }
-    }
-
-    fn resolve(&self, request: &op::Debian) -> Result<Lock, DebianError> {
-        resolve::resolve(
-            request,
-            &self.settings(),
-            &self.path("downloads"),
-            &Cancel::new(),
-            &|_| {},
-        )
-    }
-
-    fn fetch(&self, lock: &Lock) -> Result<(), DebianError> {
-        resolve::fetch(lock, &self.settings(), &self.path("downloads"), &Cancel::new(), &|_| {})
-    }
-
-    /// Each entry of the layer as one line, and the contents.
-    fn layer(&self, lock: &Lock) -> Result<BTreeMap<String, String>, DebianError> {
-        let work = tempfile::tempdir().expect("temp dir");
-        let mut all = BTreeMap::new();
-        let mut last: Option<crate::layer::LayerPath> = None;
-        assemble::assemble(
-            lock,
-            &self.path("downloads"),
-            work.path(),
-            &|_| {},
-            &mut |entry, content| {
-                assert!(
-                    last.as_ref().is_none_or(|last| *last < entry.path),
-                    "entries are in order"
-                );
-                last = Some(entry.path.clone());
-                let mut text = String::new();
-                if let Some(content) = content {
-                    content.read_to_string(&mut text).expect("readable");
-                }
-                let shown = match &entry.change {
-                    Change::Present { kind: Kind::Symlink { target }, .. } => {
-                        format!("-> {}", target.escape_ascii())
-                    }
-                    Change::Present { kind: Kind::File { .. }, .. } => text,
-                    Change::Present { kind: Kind::Directory, .. } => "/".into(),
-                    other => format!("{other:?}"),
-                };
-                all.insert(entry.path.display(), shown);
-                Ok(())
-            },
-        )?;
-        Ok(all)
-    }
-}
 
 #[test]
 fn a_base_is_resolved_fetched_and_merged_from_files() {
@@ -403,7 +179,10 @@ fn serve(dir: &Path) -> (String, Arc<Mutex<Vec<String>>>) {
             let mut head = String::new();
             let mut reader = BufReader::new(stream.try_clone().expect("clones"));
             while reader.read_line(&mut head).is_ok_and(|n| n > 2) {}
-            let path = head.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+            let path = head.split(' ').nth(1).unwrap_or("/");
+            // What is asked of a proxy is a whole URL.
+            let path = path.strip_prefix("http://mirror.invalid").unwrap_or(path);
+            let path = path.trim_start_matches('/').to_owned();
             let range = head.lines().find_map(|l| {
                 l.to_ascii_lowercase()
                     .strip_prefix("range: bytes=")?
@@ -466,6 +245,42 @@ fn cut_downloads_go_on_where_they_stopped_and_credentials_stay_out_of_the_lock()
 }
 
 #[test]
+fn the_proxy_of_the_hosts_apt_is_used_and_leaves_no_trace() {
+    let archive = Archive::new();
+    archive.publish();
+    let (proxy, heads) = serve(&archive.path(""));
+    let conf = format!("Acquire {{ http::Proxy \"{proxy}\"; }};\n");
+    archive.write("apt/apt.conf.d/90proxy", conf.as_bytes());
+    let lock = archive.resolve(&archive.request("http://mirror.invalid/debian")).expect("resolves");
+    archive.fetch(&lock).expect("fetches");
+    let heads = heads.lock().expect("lock").join("\n").to_ascii_lowercase();
+    assert_eq!(
+        heads.matches("get http://mirror.invalid/").count(),
+        heads.matches("proxy-authorization: basic dxnlcjpwyxnz").count(),
+        "{heads}"
+    );
+    let mut file = LockFile::default();
+    file.debian.insert("app".into(), lock.clone());
+    let layer = archive.layer(&lock).expect("merges");
+    for text in [&file.to_text(), &layer["/etc/apt/sources.list"]] {
+        assert!(!text.contains("pass") && !text.contains("127.0.0.1"), "{text}");
+    }
+    let settings = Settings {
+        proxies: Proxies { none_for: Some("mirror.invalid".into()), ..Proxies::default() },
+        ..archive.settings()
+    };
+    let direct = resolve::resolve(
+        &archive.request("http://mirror.invalid/debian"),
+        &settings,
+        &archive.path("downloads"),
+        &crate::cancel::Cancel::new(),
+        &|_| {},
+    );
+    assert!(matches!(direct, Err(DebianError::Http { .. })), "{direct:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test moves its own directory")]
 fn a_host_with_another_mirror_makes_the_same_layer_from_the_same_lock() {
     let archive = Archive::new();
     archive.publish();
