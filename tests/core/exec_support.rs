@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use builder_core::digest::ContentDigest;
 use builder_core::event::Stream;
@@ -26,24 +26,8 @@ pub(crate) fn skip(why: &str) {
 
 /// The runner: built once, beside this test's own executable.
 pub(crate) fn runner() -> PathBuf {
-    static RUNNER: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        if let Some(path) = std::env::var_os("EXEC_TEST_RUNNER") {
-            return PathBuf::from(path);
-        }
-        let exe = std::env::current_exe().expect("this executable");
-        let dir = exe.ancestors().nth(2).expect("target/PROFILE/deps/NAME").to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "runner", "--manifest-path"]);
-        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        cargo.arg("--target-dir").arg(dir.parent().expect("target"));
-        if dir.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().expect("cargo runs").success(), "the runner is built");
-        dir.join("examples/runner")
-    };
-    RUNNER.get_or_init(build).clone()
+    std::env::var_os("EXEC_TEST_RUNNER")
+        .map_or_else(|| crate::support::example::example("runner"), PathBuf::from)
 }
 
 /// A static busybox of this host.

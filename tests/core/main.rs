@@ -1,7 +1,13 @@
 //! Tests of `builder-core` as a whole: one file per topic.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests are told by their environment what may be skipped, and write files of their own"
+)]
 
 mod contract_root;
 mod debian;
+mod examples;
 mod floors;
 mod identity;
 mod oracle;
@@ -15,4 +21,5 @@ mod exec_steps;
 mod exec_support;
 mod interop_docker;
 mod interop_image;
+mod oci_schema;
 mod seccomp_docker;

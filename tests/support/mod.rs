@@ -2,5 +2,6 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod docker;
+pub(crate) mod example;
 pub(crate) mod image;
 pub(crate) mod tools;
