@@ -1,5 +1,10 @@
 //! Tests of the command line: one file per command or promise. Each runs the
 //! real `phoenix` with a store and a home of its own.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests are told by their environment what may be skipped, and say what was"
+)]
 
 mod build;
 mod completions;
@@ -14,8 +19,12 @@ mod init;
 mod interrupt;
 mod no_test_forgotten;
 mod phoenix;
+mod recipes;
 mod run;
 mod single_id;
 mod step_errors;
 mod validate;
 mod workload;
+
+#[path = "../support/mod.rs"]
+mod support;
