@@ -132,6 +132,7 @@ fn part_with_subordinate_ids() {
     };
     let (seen, exit) = bench.run(none, vec![]);
     assert!(exit.success() && seen.out().contains("RUNNING"), "{}{}", seen.out(), seen.err());
+    crate::exec_steps::set_user_id_programs_work(&bench);
     // What a crash left with others' ids is swept.
     let left = bench.work.path().join("left");
     std::fs::create_dir(&left).expect("made");

@@ -258,6 +258,38 @@ fn what_would_change_the_host_is_denied() {
     assert!(processes < 8, "the host's processes are not seen: {processes}");
 }
 
+/// A set-user-id `su`, which asks for no password where there is none, makes a
+/// user root: the filter leaves `no_new_privs` alone, and the root is no `nosuid`.
+pub(crate) fn set_user_id_programs_work(bench: &Bench) {
+    let busybox = crate::exec_support::busybox().expect("the bench has it");
+    // By its path: busybox's shell runs what it is itself without executing it.
+    let mut tree = bench.tree.clone().file(
+        "etc/passwd",
+        0o644,
+        b"root::0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n",
+    );
+    tree = tree.file("bin/privileged", 0o4755, &busybox).link("bin/su", "privileged");
+    let as_user =
+        Process { uid: 33, gid: 33, ..sh("id -u; /bin/su -c 'id -u; echo x >/etc/by-root'") };
+    let mut job = bench.job(as_user, vec![]);
+    job.root = Arc::new(tree.clone());
+    let (seen, exit) = bench.try_run(job, &Cancel::new());
+    assert!(exit.expect("it runs").success(), "{} {}", seen.out(), seen.err());
+    assert_eq!(seen.out(), "33\n0\n");
+    assert_eq!(seen.meta("/etc/by-root").0.uid, 0);
+    let mut job = bench.job(sh("/bin/su www -c 'id -u; touch /tmp/by-www'"), vec![]);
+    job.root = Arc::new(tree);
+    let (seen, exit) = bench.try_run(job, &Cancel::new());
+    assert!(exit.expect("it runs").success(), "{} {}", seen.out(), seen.err());
+    assert_eq!((seen.out().as_str(), seen.meta("/tmp/by-www").0.uid), ("33\n", 33));
+}
+
+#[test]
+fn a_step_can_become_another_user_and_root_again() {
+    let Some(bench) = Bench::new() else { return };
+    set_user_id_programs_work(&bench);
+}
+
 #[test]
 fn a_time_limit_kills_everything_in_time() {
     let Some(bench) = Bench::new() else { return };

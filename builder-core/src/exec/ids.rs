@@ -122,6 +122,11 @@ fn subordinate(text: &str, uid: u32, name: Option<&str>) -> Option<(u32, u32)> {
 
 /// The setting of this host that keeps ordinary users from user namespaces.
 pub(super) fn restriction() -> Option<String> {
+    restricted_by(&|path| fs::read_to_string(path).ok())
+}
+
+/// The same of a host whose settings `read` gives.
+pub(super) fn restricted_by(read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     const SETTINGS: [(&str, &str, &str); 3] = [
         (
             "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
@@ -132,7 +137,7 @@ pub(super) fn restriction() -> Option<String> {
         ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
     ];
     SETTINGS.iter().find_map(|(path, bad, cure)| {
-        let value = fs::read_to_string(path).ok()?;
+        let value = read(path)?;
         (value.trim() == *bad).then(|| format!("{path} is {bad}; `sysctl -w {cure}`"))
     })
 }

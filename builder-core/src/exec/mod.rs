@@ -32,6 +32,7 @@
 //! user-defined security modules, Linux on x86-64 and 64-bit ARM only.
 
 mod error;
+mod explain;
 mod ids;
 mod job;
 mod points;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::explain::explain;
 use super::job::Plan;
-use super::spec::{Fault, FaultKind, MARKER, Order, Report, VERSION};
+use super::spec::{Fault, MARKER, Order, Report, VERSION};
 use super::unpack::{Sent, send_tree};
 use super::wire::{Frame, Incoming, Wire};
 use super::{Cancel, ExecError, Exit, ExitStatus, IdMap, JobSink, Stdio, ids};
@@ -227,7 +228,7 @@ impl<'a> Session<'a> {
             return Err(ExecError::Canceled);
         }
         if let Some(fault) = fault {
-            return Err(explain(&fault, self.ids));
+            return Err(explain(&fault, self.ids, ids::restriction));
         }
         if !hello {
             return Err(ExecError::NoRunner { path: self.program.clone() });
@@ -394,32 +395,5 @@ impl Pipes {
         }
         self.open.clear();
         Ok(())
-    }
-}
-
-/// A runner's failure in words, with what to do about it.
-fn explain(fault: &Fault, map: &IdMap) -> ExecError {
-    let source = fault.error();
-    let denied = matches!(fault.errno, libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS);
-    let what = fault.what.clone();
-    if denied
-        && *map != IdMap::Root
-        && matches!(fault.kind, FaultKind::UserNamespace | FaultKind::Setup | FaultKind::Fuse)
-        && let Some(why) = ids::restriction()
-    {
-        return ExecError::UserNamespaces { why };
-    }
-    match fault.kind {
-        FaultKind::UserNamespace if denied && *map != IdMap::Root => {
-            ExecError::UserNamespaces { why: format!("{what}: {source}") }
-        }
-        FaultKind::Setup | FaultKind::UserNamespace => ExecError::Setup { action: what, source },
-        FaultKind::Fuse => ExecError::Fuse { source },
-        FaultKind::Overlay => ExecError::Overlay { source },
-        FaultKind::NotFound => ExecError::NotFound { program: what },
-        FaultKind::NotExecutable => ExecError::NotExecutable { program: what, source },
-        FaultKind::Cwd => ExecError::Cwd { cwd: what, source },
-        FaultKind::Mount => ExecError::Mount { target: what, why: source.to_string() },
-        FaultKind::Capture => ExecError::Capture(what),
     }
 }
