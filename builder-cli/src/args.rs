@@ -11,7 +11,7 @@ use crate::exit;
 /// phoenix: build container images and golden images from a base plus a recipe
 #[derive(Debug, Parser)]
 #[command(name = "phoenix", version, after_help = exit::TABLE, max_term_width = 100)]
-#[command(propagate_version = false, disable_help_subcommand = true)]
+#[command(propagate_version = false)]
 pub(crate) struct Cli {
     /// Where images and results are kept [default: $PHOENIX_STORE, else `phoenix` in the XDG data
     /// directory]
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     /// Give an image another name
     Tag(TagArgs),
     /// Remove names of images from the store
+    #[command(alias = "rmi")]
     Rm(RmArgs),
     /// Remove from the store what no image needs
     Prune(PruneArgs),
@@ -60,9 +61,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
-    /// Print the manual page
+    /// Print the manual page, or write those of all commands into a directory
     #[command(hide = true)]
-    Man,
+    Man(ManArgs),
 }
 
 /// Which recipe, and what it is given.
@@ -203,6 +204,10 @@ pub(crate) struct ImagesArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
 
+    /// Print digests only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
@@ -335,6 +340,14 @@ pub(crate) struct RunArgs {
     /// The command and its arguments [default: the image's entrypoint and command]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
+}
+
+/// `phoenix man`
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where the pages go
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// `phoenix completions`

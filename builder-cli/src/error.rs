@@ -111,6 +111,14 @@ pub(crate) enum CliError {
         /// How many.
         count: usize,
     },
+    /// `--no-cache` names a step that the recipe has not.
+    #[error("--no-cache: the recipe has no step or stage of the name `{name}`")]
+    NoStep {
+        /// What was asked for.
+        name: String,
+        /// What was perhaps meant.
+        similar: Option<String>,
+    },
     /// A digest that several names point at.
     #[error("`{image}` has {} names: {}", names.len(), names.join(", "))]
     ManyNames {
@@ -192,9 +200,11 @@ impl CliError {
                 Self::Engine(error) => not_started(error),
                 _ => Exit::NotStarted,
             },
-            Self::Path { .. } | Self::Ambiguous { .. } | Self::ManyNames { .. } | Self::Tag(_) => {
-                Exit::Usage
-            }
+            Self::Path { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoStep { .. }
+            | Self::ManyNames { .. }
+            | Self::Tag(_) => Exit::Usage,
             Self::Stdout { .. }
             | Self::Stdin { .. }
             | Self::Signals { .. }

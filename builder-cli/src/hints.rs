@@ -42,6 +42,9 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
     }
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
+        CliError::NoRecipe { path } if path.with_file_name("Dockerfile").exists() => one(
+            "there is a Dockerfile, which Phoenix does not read yet: `phoenix init` writes a recipe",
+        ),
         CliError::NoRecipe { .. } => {
             one("`phoenix init` writes a first recipe; `-f FILE` names another file")
         }
@@ -52,10 +55,15 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
         }
         CliError::NoImage { .. } => one("`phoenix images` lists what there is"),
         CliError::Ambiguous { .. } => one("give more digits of the digest"),
+        CliError::NoStep { similar: Some(name), .. } => vec![format!("did you mean `{name}`?")],
+        CliError::NoStep { .. } => one("`name:` gives a step a name"),
         CliError::ManyNames { .. } => one("give the name that is to go"),
         CliError::NotStarted { source } => hints(source, store),
         CliError::Engine(error) => match &**error {
             EngineError::Step { error, .. } => step(error, &IdMap::detect()),
+            EngineError::Exec(ExecError::NotFound { program }) => {
+                vec![format!("`{program}` is not in the image, or not on its PATH")]
+            }
             EngineError::Exec(error) => exec(error).into_iter().collect(),
             _ => Vec::new(),
         },

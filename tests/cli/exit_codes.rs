@@ -79,3 +79,39 @@ fn reader_that_goes_away_is_no_error() {
     let said = said(child.wait_with_output().expect("phoenix ends"));
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn what_is_misspelt_is_told_before_anything_is_built() {
+    let home = Home::new();
+    home.write("recipe.yaml", "from: {scratch: true}\nsteps:\n  - {name: tree, mkdir: /data}\n");
+    for (args, code, part) in [
+        (&["build", "--no-cache=tre"][..], 2, "did you mean `tree`?"),
+        (&["plan", "--no-cache=other"], 2, "no step or stage of the name `other`"),
+        (&["build", "-o", "type=oci,dest=no/where.tar"], 5, "no"),
+        (&["build", "-t", "Bad"], 2, "cannot name an image"),
+    ] {
+        let said = home.run(args);
+        assert_eq!(said.code, Some(code), "{args:?}: {said:?}");
+        assert!(said.stderr.contains(part) && !said.stderr.contains("mkdir"), "{said:?}");
+    }
+    assert_eq!(home.run(&["build", "--no-cache=tree", "-q"]).code, Some(0));
+    home.write("docker/Dockerfile", "FROM scratch\n");
+    assert!(home.run(&["build", "docker"]).stderr.contains("Dockerfile"));
+}
+
+#[test]
+fn redrawing_that_is_asked_for_without_a_terminal_is_lines() {
+    let home = Home::new();
+    home.write("recipe.yaml", "from: {scratch: true}\nsteps:\n  - mkdir: /data\n");
+    let said = home.run(&["build", "--progress=tty"]);
+    assert!(said.stderr.contains("#1 mkdir /data"), "{said:?}");
+}
+
+#[test]
+fn digests_alone_are_one_a_line() {
+    let home = Home::new();
+    home.write("recipe.yaml", "from: {scratch: true}\nsteps:\n  - mkdir: /data\n");
+    let digest = home.run(&["build", "-q"]).stdout;
+    assert_eq!(home.run(&["images", "-q"]).stdout, "");
+    assert_eq!(home.run(&["images", "-aq"]).stdout, digest);
+}

@@ -44,6 +44,7 @@ fn overview_lists_every_command_but_the_hidden() {
         .skip(1)
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
         .collect();
     let shown: Vec<&str> = COMMANDS.into_iter().filter(|command| *command != "man").collect();
     assert_eq!(listed, shown);
@@ -57,4 +58,10 @@ fn readme_has_the_same_exit_codes_as_the_help() {
     for line in codes.filter(|line| !line.trim().is_empty()) {
         assert!(readme.contains(line.trim_end()), "README.md lacks: {line}");
     }
+}
+
+#[test]
+fn help_of_a_command_is_had_in_either_way() {
+    let home = Home::new();
+    assert_eq!(home.run(&["help", "build"]).stdout, home.run(&["build", "--help"]).stdout);
 }

@@ -5,8 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use builder_core::engine::{BuildRequest, BuildResult, OutputKind, OutputSpec};
+use builder_core::frontend::closest;
 use builder_core::layer::Compression;
 use builder_core::output::Dest;
+use builder_core::plan::Plan;
 use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
 use builder_core::source::debian::LockFile;
 use serde_json::{Value, json};
@@ -31,6 +33,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         1 => true,
         _ => return Err(CliError::StdoutTwice),
     };
+    places(&args.outputs)?;
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
     let request = BuildRequest {
         tags: args.tags.clone(),
@@ -76,6 +79,7 @@ pub(crate) fn request(
     settings: &Settings,
 ) -> Result<BuildRequest, CliError> {
     let loaded = super::recipe::load(recipe, settings)?;
+    known_steps(&reuse.no_cache, &loaded.plan)?;
     Ok(BuildRequest {
         recipe: loaded.recipe_id,
         stage: reuse.stage.clone(),
@@ -108,6 +112,33 @@ fn no_cache(steps: &[String]) -> NoCache {
     } else {
         NoCache::Steps(steps.to_vec())
     }
+}
+
+/// A misspelt step would be reused without a word.
+fn known_steps(wanted: &[String], plan: &Plan) -> Result<(), CliError> {
+    let metas = || plan.vertices().iter().map(|vertex| &vertex.meta);
+    let names = || metas().flat_map(|meta| [meta.step.as_deref(), Some(meta.stage.as_str())]);
+    for name in wanted.iter().filter(|name| !name.is_empty()) {
+        if !names().flatten().any(|known| known == name) {
+            let similar = closest(name, names().flatten()).map(str::to_owned);
+            return Err(CliError::NoStep { name: name.clone(), similar });
+        }
+    }
+    Ok(())
+}
+
+/// What an output is written beside must be there, which is better known before
+/// the build than after it.
+fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
+    for output in outputs.iter().filter(|output| !output.is_stdout()) {
+        let parent = output.dest.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+            let source = io::ErrorKind::NotFound.into();
+            let path = parent.to_owned();
+            return Err(CliError::File { action: "finding the output's directory", path, source });
+        }
+    }
+    Ok(())
 }
 
 fn output_spec(arg: &OutputArg) -> OutputSpec {

@@ -41,6 +41,14 @@ pub(crate) fn run(args: &ImagesArgs, settings: &Settings) -> Result<Exit, CliErr
             size: image.map(|image| image.layers.iter().map(|layer| layer.size).sum()),
         });
     }
+    if args.quiet {
+        let mut digests: Vec<&str> = rows.iter().map(|row| row.digest.as_str()).collect();
+        digests.dedup();
+        return match digests.as_slice() {
+            [] => Ok(Exit::Done),
+            digests => output::line(&digests.join("\n")).map(|()| Exit::Done),
+        };
+    }
     match args.format.format {
         Format::Json => output::json(&rows.iter().map(as_json).collect::<Vec<_>>())?,
         Format::Text => output::line(&text(rows))?,

@@ -25,6 +25,10 @@ pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliErr
         Ok(engine.lock_blocking(&request, cancel)?)
     })?;
     let path = super::recipe::lock_path(args);
+    if lock.debian.is_empty() && !path.exists() {
+        output::line("there is nothing to pin: the recipe takes nothing from outside")?;
+        return Ok(Exit::Done);
+    }
     files::write(&path, lock.to_text().as_bytes())?;
     output::line(&format!("wrote {}", path.display()))?;
     Ok(Exit::Done)

@@ -38,7 +38,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::Doctor(args) => doctor::run(&args, settings),
         Command::Run(args) => run::run(&args, settings),
         Command::Completions(args) => completions::run(&args),
-        Command::Man => man::run(),
+        Command::Man(args) => man::run(&args),
         Command::Images(args) => images::run(&args, settings),
         Command::Tag(args) => tag::run(&args, settings),
         Command::Rm(args) => rm::run(&args, settings),

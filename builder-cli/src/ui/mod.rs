@@ -77,16 +77,17 @@ impl Built {
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// Makes the view for `progress`. JSON lines go to standard error where
-/// standard output is taken by an image.
+/// standard output is taken by an image; what cannot be redrawn is lines.
 pub(crate) fn view(progress: Progress, terminal: Terminal, stdout_taken: bool) -> Arc<dyn View> {
     let started = Instant::now();
     let clock: Clock = Box::new(move || started.elapsed());
     let lines: Box<dyn Write + Send> =
         if stdout_taken { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
     match progress {
-        Progress::Auto if terminal.redraw => Arc::new(tty::Tty::new(terminal.colour, clock)),
-        Progress::Tty => Arc::new(tty::Tty::new(terminal.colour, clock)),
-        Progress::Auto | Progress::Plain => {
+        Progress::Auto | Progress::Tty if terminal.redraw => {
+            Arc::new(tty::Tty::new(terminal.colour, clock))
+        }
+        Progress::Auto | Progress::Tty | Progress::Plain => {
             Arc::new(plain::Plain::new(Box::new(io::stderr()), clock))
         }
         Progress::Json => Arc::new(json::Json::new(lines, clock)),

@@ -105,7 +105,8 @@ fn user_name(uid: u32) -> Option<String> {
     lines.find(|fields| fields.get(2) == Some(&uid.as_str())).map(|fields| fields[0].to_owned())
 }
 
-/// How many ids `text` (of subuid(5)) grants to one of `names`.
+/// How many ids `text` (of subuid(5)) grants to one of `names` in one range, as
+/// a sandbox uses one.
 fn subordinate_ids(text: &str, names: &[Option<String>]) -> u64 {
     let count = |line: &str| {
         let mut fields = line.split(':');
@@ -114,7 +115,7 @@ fn subordinate_ids(text: &str, names: &[Option<String>]) -> u64 {
         let count: u64 = fields.nth(1)?.trim().parse().ok()?;
         ours.then_some(count)
     };
-    text.lines().filter_map(count).fold(0, u64::saturating_add)
+    text.lines().filter_map(count).max().unwrap_or(0)
 }
 
 fn find(name: &str, search_path: &[PathBuf]) -> Option<Helper> {
@@ -178,7 +179,7 @@ mod tests {
     fn subordinate_ids_are_counted_by_name_and_number_and_rubbish_is_skipped() {
         let text = "alice:100000:65536\n1000:165536:1000\nbob:1:2\nalice\nalice:x:y\n\nalice::";
         let names = [Some("alice".to_owned()), Some("1000".to_owned())];
-        assert_eq!(subordinate_ids(text, &names), 66_536);
+        assert_eq!(subordinate_ids(text, &names), 65_536);
         assert_eq!(subordinate_ids(text, &[None]), 0);
     }
 }
