@@ -101,6 +101,10 @@ pub(crate) struct ReuseArgs {
     /// Take from outside only what recipe.lock pins
     #[arg(long)]
     pub(crate) locked: bool,
+
+    /// A secret for steps that ask for it: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
+    #[arg(long = "secret", value_name = "SPEC", value_parser = secret_spec)]
+    pub(crate) secrets: Vec<SecretArg>,
 }
 
 /// `phoenix build`
@@ -140,10 +144,6 @@ pub(crate) struct BuildArgs {
     /// Write the digest of the image's config (its "image id") to FILE
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) iidfile: Option<PathBuf>,
-
-    /// A secret for steps that ask for it: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
-    #[arg(long = "secret", value_name = "SPEC", value_parser = secret_spec)]
-    pub(crate) secrets: Vec<SecretArg>,
 
     /// How new layers are compressed
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]

@@ -19,6 +19,7 @@ mod init;
 mod interrupt;
 mod no_test_forgotten;
 mod phoenix;
+mod reasons;
 mod recipes;
 mod run;
 mod single_id;

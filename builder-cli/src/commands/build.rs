@@ -42,7 +42,6 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
             CompressionArg::Gzip => Compression::Gzip,
             CompressionArg::Zstd => Compression::Zstd,
         },
-        secrets: secrets(&args.secrets, settings)?,
         check_reproducible: args.check_reproducible,
         annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
         ..request(&args.recipe, &args.reuse, settings)?
@@ -85,6 +84,7 @@ pub(crate) fn request(
         stage: reuse.stage.clone(),
         no_cache: no_cache(&reuse.no_cache),
         retest: reuse.retest,
+        secrets: secrets(&reuse.secrets, settings)?,
         created: settings.source_date_epoch()?,
         lock: read_lock(recipe)?,
         lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },

@@ -63,9 +63,14 @@ fn is_opaque(value: &str) -> bool {
 
 fn with_origin(name: &str, origins: &[String]) -> String {
     let number = name.strip_prefix("layer ").and_then(|n| n.parse::<usize>().ok());
-    match number.and_then(|n| origins.get(n.checked_sub(1)?)) {
-        Some(origin) => format!("{name} of its root (from {origin})"),
-        None => name.to_owned(),
+    let Some(number) = number else { return name.to_owned() };
+    match number.checked_sub(1).and_then(|at| origins.get(at)) {
+        // A base is called `from ...` already.
+        Some(origin) => {
+            let origin = origin.strip_prefix("from ").unwrap_or(origin);
+            format!("{name} of its root (from {origin})")
+        }
+        None => format!("{name} of its root"),
     }
 }
 

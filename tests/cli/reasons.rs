@@ -1,0 +1,335 @@
+//! Why a step runs: the reason in `--metadata-file` names what was changed, and
+//! `phoenix plan` says before what `phoenix build` then does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use builder_core::store::Store;
+use serde_json::Value;
+
+use crate::phoenix::Home;
+
+const RECIPE: &str = "\
+params: {version: '1', other: x}
+from: {rootfs: root}
+steps:
+  - {name: sources, copy: [app/, /app/]}
+  - {name: note, write: {path: /etc/note, content: one}}
+  - {env: {MODE: a}}
+  - name: compile
+    run:
+      script: cat /app/* > /out; echo ${{ version }} >> /out
+      mounts: [{cache: c, target: /cache}]
+  - name: takes
+    run:
+      script: cat /out > /taken
+      mounts:
+        - {cache: c, target: /cache}
+        - {bind: extra, target: /mnt}
+        - {secret: s, required: false}
+  - {name: fresh, max_age: 1d, run: echo x > /fresh}
+tests:
+  - {name: check, run: test -e /out}
+";
+
+/// Name, status and reason of each step.
+type Steps = Vec<(String, String, String)>;
+
+fn steps(said: &Value) -> Steps {
+    let text = |step: &Value, key: &str| step[key].as_str().expect("a text").to_owned();
+    let steps = said["steps"].as_array().expect("steps").iter();
+    steps.map(|s| (text(s, "name"), text(s, "status"), text(s, "reason"))).collect()
+}
+
+/// A home with all that the recipe needs; `None` (said loudly) where steps
+/// cannot run.
+fn home() -> Option<Home> {
+    let home = Home::new();
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
+    let can_run = fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    let Some(busybox) = busybox.filter(|_| can_run) else {
+        let strict = std::env::var_os("PHOENIX_TESTS_STRICT").is_some_and(|v| v == "1");
+        assert!(!strict, "busybox-static or /dev/fuse is missing");
+        println!("SKIPPED: busybox-static or /dev/fuse is missing");
+        return None;
+    };
+    home.write("root/etc/motd", "hello");
+    fs::create_dir_all(home.path("root/bin")).expect("made");
+    fs::copy(busybox, home.path("root/bin/busybox")).expect("copied");
+    for tool in ["sh", "cat", "test", "echo"] {
+        let link = home.path(format!("root/bin/{tool}"));
+        std::os::unix::fs::symlink("busybox", link).expect("linked");
+    }
+    for name in ["app/a", "app/b", "extra/x"] {
+        home.write(name, name);
+    }
+    home.write("recipe.yaml", RECIPE);
+    home.write("secret", "hush");
+    Some(home)
+}
+
+fn json(home: &Home, args: &[&str]) -> Value {
+    let said = home.run(args);
+    assert_eq!(said.code, Some(0), "{args:?} {said:?}");
+    serde_json::from_str(&said.stdout).expect("it is JSON")
+}
+
+/// Plans, builds, and gives what the build did.
+fn plan_and_build(home: &Home, more: &[&str]) -> Steps {
+    let planned = steps(&json(home, &[&["plan", "--format", "json"], more].concat()));
+    let file = home.path("metadata.json").display().to_string();
+    let build = ["build", "--jobs", "1", "--progress=quiet", "--metadata-file", &file];
+    let said = home.run(&[&build[..], more].concat());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let metadata = fs::read(&file).expect("metadata");
+    let built = steps(&serde_json::from_slice(&metadata).expect("JSON"));
+    assert_eq!(planned.len(), built.len());
+    for (plan, build) in planned.iter().zip(&built) {
+        // What hangs on a step that has not run yet cannot be known.
+        let waits = plan.2.contains("runs before it; the result stands if that makes the same");
+        let known = |step: &(String, String, String)| plan == step;
+        assert!(waits && plan.0 == build.0 || known(build), "{plan:?}\n{build:?}");
+    }
+    built
+}
+
+/// A change of the recipe's text.
+fn recipe(from: &'static str, to: &'static str) -> Box<dyn Fn(&Home)> {
+    Box::new(move |home| {
+        assert!(RECIPE.contains(from), "{from}");
+        home.write("recipe.yaml", &RECIPE.replace(from, to));
+    })
+}
+
+fn file(name: &'static str, text: &'static str) -> Box<dyn Fn(&Home)> {
+    Box::new(move |home| home.write(name, text))
+}
+
+/// What each step that runs is to say; all others stand.
+type Because = &'static [(&'static str, &'static str)];
+
+struct Case {
+    what: &'static str,
+    edit: Box<dyn Fn(&Home)>,
+    args: &'static [&'static str],
+    because: Because,
+}
+
+fn case(what: &'static str, edit: Box<dyn Fn(&Home)>, because: Because) -> Case {
+    Case { what, edit, args: &[], because }
+}
+
+fn with(what: &'static str, args: &'static [&'static str], because: Because) -> Case {
+    Case { what, edit: Box::new(|_| {}), args, because }
+}
+
+/// What stands on the layer of `sources`.
+const AFTER_SOURCES: &str = "layer 2 of its root (from sources) changed";
+
+/// Edits of what lies around the recipe.
+fn of_files() -> Vec<Case> {
+    const ALL: Because = &[
+        ("sources", "/app/a changed"),
+        ("compile", AFTER_SOURCES),
+        ("takes", "what earlier steps left in cache \"c\" (mount 0) changed"),
+        ("fresh", AFTER_SOURCES),
+        ("check", AFTER_SOURCES),
+    ];
+    let mode = |home: &Home| {
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(home.path("app/a"), mode).expect("set");
+    };
+    let touch = |home: &Home| {
+        let file = fs::File::options().write(true).open(home.path("app/a")).expect("there");
+        file.set_modified(SystemTime::now() - Duration::from_secs(9999)).expect("set");
+    };
+    vec![
+        with("nothing", &[], &[]),
+        case("a time", Box::new(touch), &[]),
+        case("content", file("app/a", "other"), ALL),
+        case("a mode", Box::new(mode), ALL),
+        case(
+            "a new file",
+            file("app/c", "c"),
+            &[
+                ("sources", "/app/c is new"),
+                ("compile", AFTER_SOURCES),
+                ("takes", "what earlier steps left in cache"),
+                ("fresh", AFTER_SOURCES),
+                ("check", AFTER_SOURCES),
+            ],
+        ),
+        case(
+            "a file that is gone",
+            Box::new(|home| fs::remove_file(home.path("app/b")).expect("removed")),
+            &[
+                ("sources", "/app/b is gone"),
+                ("compile", AFTER_SOURCES),
+                ("takes", "what earlier steps left in cache"),
+                ("fresh", AFTER_SOURCES),
+                ("check", AFTER_SOURCES),
+            ],
+        ),
+        case(
+            "the base",
+            file("root/etc/motd", "bye"),
+            &[
+                ("from root", "content of the base changed"),
+                ("compile", "layer 1 of its root (from root) changed"),
+                ("takes", "what earlier steps left in cache"),
+                ("fresh", "layer 1"),
+                ("check", "layer 1"),
+            ],
+        ),
+        case(
+            "a mounted file",
+            file("extra/x", "other"),
+            &[("takes", "content of mount 1 at /mnt changed")],
+        ),
+    ]
+}
+
+/// Edits of the recipe's words.
+fn of_words() -> Vec<Case> {
+    const AFTER: &str = "layer 3 of its root (from note) changed";
+    vec![
+        case(
+            "what is written",
+            recipe("content: one", "content: two"),
+            &[
+                ("note", "/etc/note changed"),
+                ("compile", AFTER),
+                ("takes", "what earlier steps left in cache"),
+                ("fresh", AFTER),
+                ("check", AFTER),
+            ],
+        ),
+        case(
+            "words that leave the same layer",
+            recipe("cat /app/* > /out;", "cat /app/* > /out; true;"),
+            &[
+                ("compile", "script changed from `cat /app/* > /out; echo 1 >> /out` to `cat"),
+                ("takes", "what earlier steps left in cache \"c\" (mount 0) changed"),
+            ],
+        ),
+        case(
+            "a variable",
+            recipe("MODE: a", "MODE: b"),
+            &[
+                ("compile", "variable MODE changed from `a` to `b`"),
+                ("takes", "variable MODE changed from `a` to `b`"),
+                ("fresh", "variable MODE changed from `a` to `b`"),
+                ("check", "variable MODE changed from `a` to `b`"),
+            ],
+        ),
+        case("a parameter that nothing uses", recipe("other: x", "other: y"), &[]),
+        case(
+            "the network of a step",
+            recipe("      script: cat /out", "      network: none\n      script: cat /out"),
+            &[("takes", "network changed from `host` to `none`")],
+        ),
+        case(
+            "the user of a step",
+            recipe("      script: cat /out", "      user: '0'\n      script: cat /out"),
+            &[("takes", "user changed from `` to `0`")],
+        ),
+        case(
+            "the directory of a step",
+            recipe("      script: cat /out", "      workdir: /etc\n      script: cat /out"),
+            &[("takes", "working directory changed from `/` to `/etc`")],
+        ),
+        case(
+            "where something is mounted",
+            recipe("target: /mnt", "target: /opt"),
+            &[("takes", "mount 1 changed from `bind \"extra\" at \"/mnt\" read-only` to `")],
+        ),
+        case(
+            "a time limit",
+            recipe("      script: cat /out", "      timeout: 60s\n      script: cat /out"),
+            &[],
+        ),
+        case(
+            "a step that is new",
+            recipe("  - {name: fresh", "  - {name: more, mkdir: /more}\n  - {name: fresh"),
+            &[
+                ("more", "no earlier build of this recipe came to it"),
+                ("fresh", "layer 6 of its root (from more) is new"),
+                ("check", "layer 6 of its root (from more) changed"),
+            ],
+        ),
+        case(
+            "a step that is gone",
+            recipe("  - {name: fresh, max_age: 1d, run: echo x > /fresh}\n", ""),
+            &[("check", "layer 6 of its root is gone")],
+        ),
+        case("a label", recipe("tests:\n", "config: {labels: {a: b}}\ntests:\n"), &[]),
+    ]
+}
+
+/// What the command line asks for.
+fn of_arguments() -> Vec<Case> {
+    const FORBIDDEN: &str = "reuse is forbidden by --no-cache";
+    let old = |home: &Home| {
+        let store = Store::open(&home.path(".local/share/phoenix")).expect("there");
+        for name in store.list_records("results").expect("listed") {
+            let bytes = store.get_record("results", &name).expect("read").expect("listed");
+            let mut record: Value = serde_json::from_slice(&bytes).expect("JSON");
+            let ran_at = record["ran_at"].as_i64().expect("seconds");
+            record["ran_at"] = (ran_at - 2 * 86_400).into();
+            let bytes = serde_json::to_vec(&record).expect("JSON");
+            store.put_record("results", &name, &bytes).expect("written");
+        }
+    };
+    vec![
+        with(
+            "a parameter",
+            &["--set", "version=2"],
+            &[
+                ("compile", "script changed from"),
+                ("takes", "what earlier steps left in cache"),
+                ("fresh", "layer 4 of its root (from compile) changed"),
+                ("check", "layer 4 of its root (from compile) changed"),
+            ],
+        ),
+        with("a secret", &["--secret", "id=s,src=secret"], &[("takes", "mount 2 changed from")]),
+        with("--no-cache=STEP", &["--no-cache=note"], &[("note", FORBIDDEN)]),
+        with("--retest", &["--retest"], &[("check", "tests are forced by --retest")]),
+        case("age", Box::new(old), &[("fresh", "its result is 2d old, more than max_age 1d")]),
+    ]
+}
+
+fn check(cases: Vec<Case>) {
+    for Case { what, edit, args, because } in cases {
+        let Some(home) = home() else { return };
+        let first = plan_and_build(&home, &[]);
+        assert!(first.iter().all(|step| step.2 == "no earlier build of this recipe came to it"));
+        edit(&home);
+        let because: BTreeMap<&str, &str> = because.iter().copied().collect();
+        for (name, status, reason) in plan_and_build(&home, args) {
+            let (wanted, word) = match because.get(name.as_str()) {
+                Some(reason) => ("ran", *reason),
+                None => ("cached", "nothing that it depends on has changed"),
+            };
+            assert_eq!(status, wanted, "{what}: {name}: {reason}");
+            assert!(reason.contains(word), "{what}: {name}: {reason} (not {word})");
+        }
+    }
+}
+
+#[test]
+fn a_reason_names_what_changed_of_the_files() {
+    check(of_files());
+}
+
+#[test]
+fn a_reason_names_what_changed_of_the_recipe() {
+    check(of_words());
+}
+
+#[test]
+fn a_reason_names_what_the_command_line_asks_for() {
+    check(of_arguments());
+}
