@@ -64,3 +64,12 @@ pub mod solve;
 pub mod source;
 pub mod store;
 pub mod view;
+
+#[cfg(test)]
+#[path = "../../tests/fuzz/mutate.rs"]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a test is told by its environment how long it goes on, and says what it did"
+)]
+mod mutate;

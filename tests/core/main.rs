@@ -13,6 +13,8 @@ mod identity;
 mod oracle;
 mod recipe;
 
+#[path = "../fuzz/mutate.rs"]
+mod mutate;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -8,6 +8,8 @@ use builder_core::frontend::{Class, Diagnostic};
 use builder_core::recipe::{self, Loaded, Params};
 use proptest::prelude::*;
 
+use crate::mutate::{as_it_is, hammer};
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -225,6 +227,16 @@ fn the_schema_accepts_what_the_parser_accepts() {
         assert_eq!(*accepted, at < names.len(), "{name}");
         assert_eq!(load(&all[at]).is_ok(), at < names.len(), "{name}");
     }
+}
+
+#[test]
+fn no_mutated_recipe_makes_it_panic() {
+    let seeds: Vec<Vec<u8>> = good().into_iter().map(|(_, text)| text.into_bytes()).collect();
+    hammer("recipe", &seeds, &as_it_is, &|bytes| {
+        if let Err(found) = load(&String::from_utf8_lossy(bytes)) {
+            assert!(!found.is_empty());
+        }
+    });
 }
 
 proptest! {

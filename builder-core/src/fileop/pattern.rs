@@ -230,6 +230,7 @@ impl Excludes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutate::{as_it_is, hammer};
 
     #[test]
     fn patterns_match_as_in_go() {
@@ -293,6 +294,23 @@ mod tests {
         assert!(!pattern.matches("a".repeat(199).as_bytes()));
         let pattern = Pattern::new("**/a".repeat(200).as_bytes()).expect("well-formed");
         assert!(!pattern.matches("a/".repeat(199).as_bytes()));
+    }
+
+    #[test]
+    fn no_mutation_of_a_pattern_makes_it_panic() {
+        let seeds = ["a/**/b*[^c-e]?\\]", "**", "!x/*.o", "[a-\u{3b6}]", "**/a/**"];
+        let seeds: Vec<Vec<u8>> = seeds.iter().map(|text| text.as_bytes().to_vec()).collect();
+        hammer("pattern", &seeds, &as_it_is, &|bytes| {
+            let (text, name) = bytes.split_at(bytes.len() / 2);
+            for pattern in [Pattern::new(text), Pattern::new(bytes)].into_iter().flatten() {
+                let _ = (pattern.matches(name), pattern.matches(bytes));
+            }
+            let lines: Vec<String> =
+                String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
+            if let (Ok(excludes), Ok(path)) = (Excludes::new(&lines), LayerPath::new(name)) {
+                let _ = excludes.leave_out(&excludes.at(&path));
+            }
+        });
     }
 
     #[test]

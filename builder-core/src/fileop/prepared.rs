@@ -8,7 +8,7 @@ use super::FileOpError;
 use super::draft::{Content, Item};
 use crate::digest::ContentDigest;
 use crate::layer::{
-    Change, Compression, Entry, Kind, LayerDesc, LayerError, LayerPath, LayerWriter, Meta, Mtime,
+    Change, Compression, Entry, Kind, LayerDesc, LayerError, LayerPath, LayerWriter,
 };
 use crate::store::Store;
 use crate::view::{Tree, TreeError};
@@ -55,7 +55,7 @@ impl Prepared {
         groups.map(move |group| {
             let mut hasher = blake3::Hasher::new();
             for (path, item) in group {
-                encode(&mut hasher, path, &item.change);
+                item.change.hash_at(path, &mut hasher);
             }
             let name = match (group, depth) {
                 ([(path, _)], _) => format!("file {}", path.display()),
@@ -178,45 +178,6 @@ fn same_top(a: &LayerPath, b: &LayerPath, depth: usize) -> bool {
 fn top(group: &[(LayerPath, Item)], depth: usize) -> String {
     let first = group.first().map(|(path, _)| path.components().take(depth).collect::<Vec<_>>());
     format!("/{}", String::from_utf8_lossy(&first.unwrap_or_default().join(&b'/')))
-}
-
-/// All that an entry says, each value with its length.
-fn encode(hasher: &mut blake3::Hasher, path: &LayerPath, change: &Change) {
-    let mut field = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-    };
-    field(path.as_bytes());
-    let (meta, kind) = match change {
-        Change::Present { meta, kind } => (meta, kind),
-        Change::Hardlink { target } => {
-            field(b"hardlink");
-            return field(target.as_bytes());
-        }
-        Change::Whiteout => return field(b"whiteout"),
-        Change::Opaque => return field(b"opaque"),
-    };
-    match kind {
-        // The content says how long it is.
-        Kind::File { size: _, content } => {
-            field(b"file");
-            field(content.as_bytes());
-        }
-        Kind::Directory => field(b"directory"),
-        Kind::Symlink { target } => {
-            field(b"symlink");
-            field(target);
-        }
-        Kind::CharDevice { major, minor } => field(format!("c {major} {minor}").as_bytes()),
-        Kind::BlockDevice { major, minor } => field(format!("b {major} {minor}").as_bytes()),
-        Kind::Fifo => field(b"fifo"),
-        Kind::Socket => field(b"socket"),
-    }
-    let Meta { mode, uid, gid, mtime: Mtime { secs, nanos }, xattrs } = meta;
-    field(format!("{mode} {uid} {gid} {secs} {nanos} {}", xattrs.len()).as_bytes());
-    for (name, value) in xattrs {
-        field(name);
-        field(value);
-    }
 }
 
 /// Fills in the digests of what is copied.

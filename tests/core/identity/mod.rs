@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use builder_core::digest::ContentDigest;
 use builder_core::image::{History, ImageConfig, NewImage, Platform, WrittenImage, write_image};
-use builder_core::layer::{Change, Compression, Entry, Kind, Layer, LayerDesc};
+use builder_core::layer::{Change, Compression, Entry, Kind, Layer, LayerDesc, import};
 use builder_core::output::{Dest, Export, Local, Output, Owners, Tar};
 use builder_core::root::capture::walk_upper;
 use builder_core::source::Source as _;
@@ -18,9 +18,11 @@ use builder_core::source::rootfs::Rootfs;
 use builder_core::store::Store;
 use builder_core::view::View;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 use self::kernel::Overlay;
 use self::tree::{Picture, Piece, merged, picture, pieces, write};
+use crate::mutate::{hammer, mend_tar};
 use crate::support::tools;
 
 /// Says to a test's own executable that it is in a mount namespace of its own.
@@ -80,6 +82,25 @@ fn config() -> ProptestConfig {
         Some(_) => config,
         None => ProptestConfig { cases: 64, ..config },
     }
+}
+
+#[test]
+fn whatever_is_taken_in_can_be_seen() {
+    let dir = place();
+    let store = store(dir.path());
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let seeds: Vec<Vec<u8>> = (0..20)
+        .map(|_| {
+            let tree = pieces().new_tree(&mut runner).expect("it can be made");
+            let desc = write(&store, Compression::None, &tree.current());
+            store.read_blob(&desc.blob, 64 << 20).expect("there")
+        })
+        .collect();
+    hammer("view", &seeds, &mend_tar, &|tar| {
+        let taken = import(&store, &mut &tar[..], Compression::None, None);
+        let Ok(desc) = taken else { return };
+        picture(&view(&store, &[desc.clone(), desc]));
+    });
 }
 
 fn compression() -> impl Strategy<Value = Compression> {

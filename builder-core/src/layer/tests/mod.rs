@@ -4,6 +4,7 @@ mod damage;
 mod foreign;
 mod hostile;
 mod interop;
+mod mutated;
 mod tree;
 mod written;
 

@@ -100,6 +100,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Files> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutate::{Rng, hammer};
 
     #[test]
     fn a_record_round_trips_and_a_damaged_one_is_none() {
@@ -118,6 +119,24 @@ mod tests {
             assert_eq!(decode(&bad), None, "byte {at}");
             assert_eq!(decode(&bytes[..at]), None, "cut at {at}");
         }
+    }
+
+    #[test]
+    fn no_mutation_of_a_record_makes_it_panic() {
+        let path = |text: &[u8]| LayerPath::new(text).expect("a path");
+        let hashed = Hashed { signature: Signature([9; 7]), content: ContentDigest::of(b"x") };
+        let files = Files::from([(path(b"a/b"), hashed), (path(b"\xff"), hashed)]);
+        let mend = |record: &mut Vec<u8>, _: &mut Rng| {
+            if record.len() > 40 {
+                let sum = blake3::hash(&record[40..]);
+                record[8..40].copy_from_slice(sum.as_bytes());
+            }
+        };
+        hammer("context-record", &[encode(&files)], &mend, &|bytes| {
+            if let Some(files) = decode(bytes) {
+                assert_eq!(decode(&encode(&files)), Some(files));
+            }
+        });
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod docker;
 mod error;
 mod files;
 mod layout;
+#[cfg(test)]
+mod mutated;
 mod select;
 
 use std::path::{Path, PathBuf};

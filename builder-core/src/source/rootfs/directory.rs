@@ -19,7 +19,7 @@ use crate::store::Store;
 const MAX_XATTR: usize = 64 << 10;
 
 /// Raised whenever the same directory may have another identity than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 struct Walker<'a> {
     host: &'a Path,
@@ -37,7 +37,8 @@ pub(super) fn pin(store: &Store, host: &Path, root: File) -> Result<String, Root
     let mut hasher = blake3::Hasher::new();
     hasher.update(&VERSION.to_le_bytes());
     for entry in &walker.entries {
-        encode(&mut hasher, entry);
+        // The content is not known yet, and is hashed as it is read.
+        entry.change.hash_at(&entry.path, &mut hasher);
         if let Change::Present { kind: Kind::File { .. }, .. } = entry.change {
             let io = |source| RootfsError::Io { path: walker.on_host(&entry.path), source };
             let mut content = blake3::Hasher::new();
@@ -48,44 +49,6 @@ pub(super) fn pin(store: &Store, host: &Path, root: File) -> Result<String, Root
         }
     }
     Ok(format!("directory blake3:{}", hasher.finalize().to_hex()))
-}
-
-/// All that an entry says, each value with its length.
-fn encode(hasher: &mut blake3::Hasher, entry: &Entry) {
-    let mut field = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-    };
-    let Entry { path, change } = entry;
-    field(path.as_bytes());
-    let (meta, kind) = match change {
-        Change::Present { meta, kind } => (meta, kind),
-        Change::Hardlink { target } => {
-            field(b"hardlink");
-            field(target.as_bytes());
-            return;
-        }
-        // A directory of a host has none.
-        Change::Whiteout | Change::Opaque => return field(b"whiteout"),
-    };
-    match kind {
-        // The content is hashed as it is read.
-        Kind::File { size: _, content: _ } => field(b"file"),
-        Kind::Directory => field(b"directory"),
-        Kind::Symlink { target } => {
-            field(b"symlink");
-            field(target);
-        }
-        Kind::CharDevice { major, minor } => field(format!("c {major} {minor}").as_bytes()),
-        Kind::BlockDevice { major, minor } => field(format!("b {major} {minor}").as_bytes()),
-        Kind::Fifo => field(b"fifo"),
-        Kind::Socket => field(b"socket"),
-    }
-    let Meta { mode, uid, gid, mtime: Mtime { secs, nanos }, xattrs } = meta;
-    field(format!("{mode} {uid} {gid} {secs} {nanos} {}", xattrs.len()).as_bytes());
-    for (name, value) in xattrs {
-        field(name);
-        field(value);
-    }
 }
 
 /// Makes the layer.

@@ -3,6 +3,7 @@
 
 mod archive;
 mod keys;
+mod mutated;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
