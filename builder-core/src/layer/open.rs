@@ -155,7 +155,7 @@ impl Layer {
     /// # Errors
     /// If the store cannot be read; a difference is an error at the stream's end.
     pub fn tar(&self) -> Result<Box<dyn Read + Send>, LayerError> {
-        super::import::tar_of(&self.inner.store, &self.inner.desc)
+        super::recompress::tar_of(&self.inner.store, &self.inner.desc)
     }
 
     /// Writes the table anew for another blob of the same tar.

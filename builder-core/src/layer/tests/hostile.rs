@@ -2,7 +2,8 @@
 
 use tar::{Builder, EntryType, Header};
 
-use super::super::import::{Limits, import_within};
+use super::super::import::import_within;
+use super::super::pass::Limits;
 use super::super::{import, untar};
 use super::*;
 
