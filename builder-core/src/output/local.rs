@@ -25,8 +25,9 @@ use super::{Dest, Export, Output, OutputError, Written};
 use crate::layer::{LayerPath, Meta};
 use crate::view::{Node, NodeKind, Tree};
 
-/// The name of a file until it is whole.
-const TEMP: &str = ".phoenix-export";
+/// The name of a file until it is whole: one that no image can have, since
+/// layers mark removals so.
+const TEMP: &str = ".wh..phoenix-export";
 
 /// Whose the written files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::is_overlays;
 use crate::digest::ContentDigest;
@@ -28,28 +32,55 @@ pub type EntrySink<'a> = &'a mut dyn FnMut(&Entry, Option<&mut dyn Read>) -> io:
 /// Largest list of attributes' names, and largest value, in Linux.
 const MAX_XATTR: usize = 64 << 10;
 
+/// From which length on a path is begun anew.
+const LONG: usize = 2000;
+
 /// Gives every entry of an upper, in the order of paths. The digests of files
 /// are all zeros: not known yet.
 ///
 /// # Errors
 /// If the upper cannot be read, or the sink refuses.
 pub fn walk_upper(upper: &Path, sink: EntrySink<'_>) -> io::Result<()> {
-    let mut links = HashMap::new();
-    walk(upper, &LayerPath::root(), &mut links, sink)
-}
-
-fn walk(dir: &Path, path: &LayerPath, links: &mut Groups, sink: EntrySink<'_>) -> io::Result<()> {
-    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_vec()));
-    let mut names: Vec<Vec<u8>> = names.collect::<io::Result<_>>()?;
-    names.sort();
-    for name in names {
-        let host = dir.join(OsStr::from_bytes(&name));
-        let path = path.join(&name).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        if give(&host, &path, links, sink)? {
-            walk(&host, &path, links, sink)?;
+    let mut links = Groups::new();
+    let root = Place { host: upper.to_owned(), path: LayerPath::root(), base: None };
+    // A stack and not recursion: the depth of an upper is not ours to choose.
+    let mut pending = children(root)?;
+    while let Some(place) = pending.pop() {
+        if give(&place.host, &place.path, &mut links, sink)? {
+            pending.extend(children(place)?);
         }
     }
     Ok(())
+}
+
+/// Something in the upper.
+struct Place {
+    host: PathBuf,
+    path: LayerPath,
+    /// The open directory that `host` begins at, if it begins at one.
+    base: Option<Rc<File>>,
+}
+
+/// What is in a directory, the last name first. A step may use paths of 4 KiB,
+/// and the upper lies somewhere itself, so a long path goes on from an open
+/// directory.
+fn children(directory: Place) -> io::Result<Vec<Place>> {
+    let Place { mut host, path, mut base } = directory;
+    if host.as_os_str().len() > LONG {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = File::from(rustix::fs::open(&host, flags, Mode::empty())?);
+        host = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        base = Some(Rc::new(open));
+    }
+    let names = fs::read_dir(&host)?.map(|entry| Ok(entry?.file_name().into_vec()));
+    let mut names: Vec<Vec<u8>> = names.collect::<io::Result<_>>()?;
+    names.sort_by(|a, b| b.cmp(a));
+    let place = |name: Vec<u8>| {
+        let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let (path, base) = (path.join(&name).map_err(bad)?, base.clone());
+        Ok(Place { host: host.join(OsStr::from_bytes(&name)), path, base })
+    };
+    names.into_iter().map(place).collect()
 }
 
 /// The first name of each file that has several.

@@ -6,6 +6,7 @@ mod kernel;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use builder_core::digest::ContentDigest;
@@ -19,6 +20,7 @@ use builder_core::store::Store;
 use builder_core::view::View;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use rustix::fs::{Mode, OFlags};
 
 use self::kernel::Overlay;
 use self::tree::{Picture, Piece, merged, picture, pieces, write};
@@ -203,4 +205,29 @@ fn an_upper_of_overlayfs_comes_back_as_the_layer_that_the_kernel_showed() {
         let top = write(&store, Compression::Gzip, &captured);
         same(&shown, &picture(&view(&store, &[base, top])))?;
     });
+}
+
+/// A step may use paths of up to 4,096 bytes, whatever the host's path of the
+/// upper takes, and deeper ones by going there directory by directory.
+#[test]
+fn the_longest_paths_are_captured() {
+    for (name, depth) in [("n".repeat(100), 45), ("d".to_owned(), 3000)] {
+        let dir = place();
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY;
+        let open = |at: &OwnedFd, name: &str, flags| {
+            rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o644)).expect("opened")
+        };
+        let mut at = rustix::fs::open(dir.path(), flags, Mode::empty()).expect("opened");
+        for _ in 0..depth {
+            rustix::fs::mkdirat(&at, &name, Mode::from_raw_mode(0o755)).expect("made");
+            at = open(&at, &name, flags);
+        }
+        let file = open(&at, "file", OFlags::CREATE | OFlags::WRONLY);
+        rustix::io::write(&file, b"content").expect("written");
+        let captured = captured(dir.path());
+        let (last, content) = captured.last().expect("there is something");
+        let expected = [&vec![name.as_str(); depth][..], &["file"]].concat().join("/");
+        assert_eq!(last.path.as_bytes(), expected.as_bytes());
+        assert_eq!((captured.len(), &content[..]), (depth + 1, &b"content"[..]));
+    }
 }

@@ -107,6 +107,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         3 => named("b"),
         1 => named("a.b"),
         1 => named(".wh"),
+        1 => named(".phoenix-export"),
         1 => Just(vec![0xff, 0xfe]),
         1 => Just("line\nbreak = é".as_bytes().to_vec()),
         1 => Just(vec![b'n'; 101]),
