@@ -69,7 +69,6 @@ pub mod view;
 #[path = "../../tests/fuzz/mutate.rs"]
 #[expect(
     clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "a test is told by its environment how long it goes on, and says what it did"
+    reason = "a test is told by its environment how long it goes on"
 )]
 mod mutate;

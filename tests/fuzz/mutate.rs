@@ -69,7 +69,7 @@ fn number(name: &str) -> Option<u64> {
 pub(crate) fn hammer(
     name: &str,
     seeds: &[Vec<u8>],
-    mend: &dyn Fn(&mut Vec<u8>, &mut Rng),
+    mend: &dyn Fn(&mut [u8], &mut Rng),
     parse: &dyn Fn(&[u8]),
 ) {
     let long = number("PHOENIX_FUZZ_SECONDS").map(Duration::from_secs);
@@ -102,7 +102,7 @@ pub(crate) fn hammer(
 }
 
 /// Nothing to put right.
-pub(crate) fn as_it_is(_: &mut Vec<u8>, _: &mut Rng) {}
+pub(crate) fn as_it_is(_: &mut [u8], _: &mut Rng) {}
 
 fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.below(input.len() + 1);
@@ -135,7 +135,7 @@ fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
 
 /// Puts the checksums of a tar right, most often: where every one is wrong,
 /// nothing behind them is reached.
-pub(crate) fn mend_tar(tar: &mut Vec<u8>, rng: &mut Rng) {
+pub(crate) fn mend_tar(tar: &mut [u8], rng: &mut Rng) {
     if rng.below(8) == 0 {
         return;
     }

@@ -104,7 +104,7 @@ fn no_mutation_of_a_compressed_layer_makes_its_import_panic() {
 }
 
 /// Makes the header's hash right again, so that what it says is looked at.
-fn mend_table(table: &mut Vec<u8>, _: &mut Rng) {
+fn mend_table(table: &mut [u8], _: &mut Rng) {
     if table.len() >= 256 {
         let hash = blake3::hash(&table[..224]);
         table[224..256].copy_from_slice(hash.as_bytes());

@@ -126,7 +126,7 @@ mod tests {
         let path = |text: &[u8]| LayerPath::new(text).expect("a path");
         let hashed = Hashed { signature: Signature([9; 7]), content: ContentDigest::of(b"x") };
         let files = Files::from([(path(b"a/b"), hashed), (path(b"\xff"), hashed)]);
-        let mend = |record: &mut Vec<u8>, _: &mut Rng| {
+        let mend = |record: &mut [u8], _: &mut Rng| {
             if record.len() > 40 {
                 let sum = blake3::hash(&record[40..]);
                 record[8..40].copy_from_slice(sum.as_bytes());

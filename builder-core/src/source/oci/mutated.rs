@@ -1,7 +1,5 @@
 //! Mutated archives of images.
 
-use std::io::Write as _;
-
 use super::*;
 use crate::mutate::{hammer, mend_tar};
 use crate::source::Source as _;
@@ -71,8 +69,7 @@ fn no_mutation_of_an_images_archive_makes_it_panic() {
     let store = Store::open(&dir.path().join("store")).expect("a store");
     let path = dir.path().join("image.tar");
     let fetch = |bytes: &[u8]| {
-        let mut file = std::fs::File::create(&path).expect("made");
-        file.write_all(bytes).expect("written");
+        std::fs::write(&path, bytes).expect("written");
         let (store, path) = (store.clone(), path.clone());
         let source = Oci { store, path, tag: None, platform: Platform::host() };
         let pinned = source.pin();
