@@ -357,7 +357,7 @@ fn a_disk_that_can_hold_no_upper_gets_a_copy() {
     let plain = sh(&format!("{PLAIN}\nprobe walk /t"));
     let (expected, _) = bench.run(plain.clone(), Vec::new());
     let work = tempfile::tempdir_in(mounted.0.path().join("at")).expect("a directory");
-    let there = Bench { work, tree: bench.tree.clone(), sandbox: bench.sandbox.clone() };
+    let there = Bench { work, tree: bench.tree.clone(), sandbox: bench.sandbox };
     let (seen, exit) = there.run(plain, Vec::new());
     assert!(exit.success(), "{}", seen.err());
     assert_eq!(seen.out(), expected.out());
