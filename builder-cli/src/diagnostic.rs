@@ -15,6 +15,7 @@ use console::{Style, measure_text_width};
 use crate::error::CliError;
 use crate::files;
 use crate::hints::hints;
+use crate::output::visible;
 
 /// More of a line is not shown.
 const LONGEST_LINE: usize = 400;
@@ -33,8 +34,8 @@ pub(crate) fn render(error: &CliError, colour: bool, store: Option<&Path>) -> St
     for (at, cause) in chain(error).into_iter().enumerate() {
         lines.push(match (at, location(error)) {
             (0, Some(place)) => excerpt(&placed(cause, place), &paint),
-            (0, None) => format!("{} {cause}", paint.error("error:")),
-            _ => format!("  because: {cause}"),
+            (0, None) => format!("{} {}", paint.error("error:"), lines_of(&cause)),
+            _ => format!("  because: {}", lines_of(&cause)),
         });
     }
     lines.extend(hints(error, store).iter().map(|hint| format!("{} {hint}", paint.help("hint:"))));
@@ -92,6 +93,11 @@ fn placed(message: String, place: &Location) -> Diagnostic {
     }
 }
 
+/// A message may have lines, and names of others in them.
+fn lines_of(message: &str) -> String {
+    message.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
 struct Paint {
     error: Style,
     place: Style,
@@ -121,7 +127,7 @@ impl Paint {
 /// A diagnostic with the line it is about, in the manner of rustc.
 fn excerpt(diagnostic: &Diagnostic, paint: &Paint) -> String {
     let Diagnostic { message, location, source_line, width, label, help, class: _ } = diagnostic;
-    let mut lines = vec![format!("{} {message}", paint.error("error:"))];
+    let mut lines = vec![format!("{} {}", paint.error("error:"), lines_of(message))];
     let mut margin = String::new();
     if let Some(at) = location {
         let number = at.line.to_string();
@@ -149,20 +155,6 @@ fn excerpt(diagnostic: &Diagnostic, paint: &Paint) -> String {
         lines.push(format!("{margin} {mark} {} {help}", paint.help("help:")));
     }
     lines.join("\n")
-}
-
-/// Tabs as four blanks, other control characters as U+FFFD: a recipe cannot
-/// steer the terminal.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => shown.push_str("    "),
-            c if c.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
-            c => shown.push(c),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -248,6 +240,12 @@ mod tests {
         assert_eq!(chain(&Outer(io())), ["outer: inner"]);
         let error = CliError::File { action: "reading", path: "f".into(), source: io() };
         assert_eq!(render(&error, false, None), "error: reading f\n  because: inner");
+    }
+
+    #[test]
+    fn no_name_in_a_message_steers_the_terminal() {
+        let error = CliError::NoImage { name: "a\x1b[2J\u{9b}b".to_owned() };
+        assert!(!render(&error, false, None).contains(['\x1b', '\u{9b}']));
     }
 
     #[test]

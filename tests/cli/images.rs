@@ -198,6 +198,10 @@ fn names_that_cannot_be_are_refused_and_odd_ones_of_others_are_found() {
     // As `skopeo copy ... oci:STORE:NAME` leaves it.
     let store = Store::open(&home.path(".local/share/phoenix")).expect("it is there");
     let web = store.get_ref("web:latest").expect("readable").expect("there");
+    store.set_ref("\x1b[2J", web.clone()).expect("the store can be written");
+    let listed = home.run(&["images"]).stdout;
+    assert!(listed.lines().count() == 3 && !listed.contains('\x1b'), "{listed:?}");
+    assert_eq!(home.run(&["rm", "\x1b[2J"]).code, Some(0));
     store.set_ref("Odd Name", web).expect("the store can be written");
     assert_eq!(json(&home, &["inspect", "Odd Name"])["digest"], digest.to_string());
     assert_eq!(home.run(&["rm", "Odd Name"]).code, Some(0));
