@@ -43,6 +43,10 @@
 //! [`store`]; [`output`] brings the image out. Progress goes to an
 //! [`event::Sink`], errors come back as typed values. [`store`] tells what is
 //! on disk.
+//!
+//! Three programs in `examples/` show more: `build_recipe` (a recipe from a
+//! file, a sink of one's own), `plan_in_code` (as above, with config and an
+//! OCI archive) and `read_image` (config, layers and files of an image).
 
 pub mod cache;
 pub mod cancel;

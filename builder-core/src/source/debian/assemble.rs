@@ -17,9 +17,9 @@ use sha2::{Digest as _, Sha256};
 use super::control;
 use super::database::{self, Named};
 use super::deb::{self, Contents, Data, DataEntry, Spool};
-use super::download;
 use super::merge::{Tree, Unpacked};
 use super::{DebianError, Lock, LockedPackage, Progress, Report};
+use super::{download, partial};
 use crate::digest::ContentDigest;
 use crate::event::Unit;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
@@ -141,7 +141,7 @@ fn take(
     };
     let fail = |reason: String| DebianError::Package { package: package.name.clone(), reason };
     let mut hash = Sha256::new();
-    download::copy_into(&mut file, &mut hash).map_err(DebianError::io("reading", &path))?;
+    partial::copy_into(&mut file, &mut hash).map_err(DebianError::io("reading", &path))?;
     if <[u8; 32]>::from(hash.finalize()) != *package.sha256.as_bytes() {
         return Err(fail("the downloaded file is damaged".into()));
     }

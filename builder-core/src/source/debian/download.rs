@@ -8,8 +8,8 @@
 //!
 //! Limitations: must not be called from inside an async runtime's worker.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{NoProxy, Proxy, StatusCode};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::apt::{AptProxies, Credential};
+use super::partial::{Partial, is_good};
 use super::{DebianError, Progress, Report, Settings};
 use crate::cancel::Cancel;
 use crate::digest::BlobDigest;
@@ -31,7 +31,7 @@ use crate::event::Unit;
 const ATTEMPTS: u32 = 5;
 
 /// How often progress is told, and cancelling looked for.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]
@@ -355,98 +355,6 @@ impl Shared {
         } else {
             Ok(())
         }
-    }
-}
-
-/// A file that is being downloaded, locked.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    len: u64,
-    hash: Sha256,
-}
-
-impl Partial {
-    /// Opens and locks it, and hashes what is there.
-    async fn open(path: &Path) -> Result<Self, DebianError> {
-        let path = path.to_owned();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(DebianError::io("writing", &path))?;
-        // Asked again and again: a thread that waits could not be stopped.
-        while let Err(error) = file.try_lock() {
-            match error {
-                TryLockError::WouldBlock => tokio::time::sleep(TICK).await,
-                TryLockError::Error(error) => {
-                    return Err(DebianError::io("locking", &path)(error));
-                }
-            }
-        }
-        let opened = tokio::task::spawn_blocking(move || {
-            let fail = |e| DebianError::io("writing", &path)(e);
-            let mut hash = Sha256::new();
-            let len = copy_into(&mut file, &mut hash).map_err(fail)?;
-            Ok(Self { file, len, hash, path })
-        });
-        opened.await.expect("opening does not panic")
-    }
-
-    fn restart(&mut self) -> Result<(), DebianError> {
-        self.file.set_len(0).map_err(DebianError::io("writing", &self.path))?;
-        self.file.seek(SeekFrom::Start(0)).map_err(DebianError::io("writing", &self.path))?;
-        (self.len, self.hash) = (0, Sha256::new());
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), DebianError> {
-        self.file.write_all(bytes).map_err(DebianError::io("writing", &self.path))?;
-        self.hash.update(bytes);
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn digest(&self) -> BlobDigest {
-        BlobDigest::from_bytes(self.hash.clone().finalize().into())
-    }
-
-    /// Gives it its name.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it need not last: what a power cut damages is found by its digest, which is \
-                  checked at every use, and fetched again"
-    )]
-    fn finish(self, path: &Path) -> Result<(), DebianError> {
-        fs::rename(&self.path, path).map_err(DebianError::io("renaming", &self.path))
-    }
-}
-
-/// Whether the file is there and has the right digest. A wrong one is removed.
-fn is_good(path: &Path, wanted: &Wanted) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
-    let mut hash = Sha256::new();
-    let good = copy_into(&mut file, &mut hash).is_ok_and(|len| len == wanted.size)
-        && <[u8; 32]>::from(hash.finalize()) == *wanted.sha256.as_bytes();
-    if !good {
-        let _ = fs::remove_file(path);
-    }
-    good
-}
-
-/// Hashes a file to its end; gives its length.
-pub(super) fn copy_into(file: &mut File, hash: &mut Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut len = 0;
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(len);
-        }
-        hash.update(&buffer[..n]);
-        len += n as u64;
     }
 }
 

@@ -33,6 +33,7 @@ mod index;
 mod lock;
 mod merge;
 mod order;
+mod partial;
 mod relation;
 mod release;
 mod resolve;
