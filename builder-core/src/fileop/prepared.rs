@@ -195,7 +195,17 @@ fn digests(
             _ => None,
         })
         .collect();
-    // A layer's table has them at hand; a context may have to read its files.
+    // A layer's table has them at hand; a context may have to read its files,
+    // if it did not for an earlier build.
+    if from_context {
+        wanted.retain_mut(|(path, digest)| match source.at_hand(path) {
+            Some(known) => {
+                **digest = known;
+                false
+            }
+            None => true,
+        });
+    }
     let threads = match from_context && wanted.len() >= PARALLEL {
         true => std::thread::available_parallelism().map_or(1, |n| n.get().min(16)),
         false => 1,

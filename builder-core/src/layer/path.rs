@@ -78,12 +78,22 @@ impl LayerPath {
         if name.is_empty() || name == b"." || name.contains(&b'/') {
             return Err(PathError::NotAName);
         }
-        let mut path = self.0.clone();
+        match name {
+            b".." => return Err(PathError::Parent),
+            _ if name.contains(&0) => return Err(PathError::Nul),
+            _ if name.len() > 255 => return Err(PathError::TooLong),
+            _ => {}
+        }
+        let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
+        path.extend_from_slice(&self.0);
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        Self::new(path)
+        if path.len() > MAX_PATH {
+            return Err(PathError::TooLong);
+        }
+        Ok(Self(path))
     }
 
     /// This path followed by all components of `tail`.
@@ -175,8 +185,12 @@ impl LayerPath {
 
 impl Ord for LayerPath {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Neighbours have long beginnings in common, which are skipped in words.
+        const WORD: usize = 16;
+        let words = self.0.chunks_exact(WORD).zip(other.0.chunks_exact(WORD));
+        let same = WORD * words.take_while(|(a, b)| a == b).count();
         let rank = |b: &u8| if *b == b'/' { 0 } else { u16::from(*b) + 1 };
-        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+        self.0[same..].iter().map(rank).cmp(other.0[same..].iter().map(rank))
     }
 }
 
@@ -208,6 +222,10 @@ mod tests {
         assert_eq!(LayerPath::new("a\0b"), Err(PathError::Nul));
         assert_eq!(LayerPath::new("x".repeat(256)), Err(PathError::TooLong));
         assert_eq!(path("a").join(b"b/c"), Err(PathError::NotAName));
+        assert_eq!(path("a").join(b".."), Err(PathError::Parent));
+        assert_eq!(path("a").join(b"b\0"), Err(PathError::Nul));
+        assert_eq!(path("a").join(&[b'x'; 256]), Err(PathError::TooLong));
+        assert_eq!(path("").join(b"b"), Ok(path("b")));
     }
 
     #[test]
@@ -215,6 +233,14 @@ mod tests {
         let mut paths = ["a.b", "a/b", "a", "a/b/c", "a0", ""].map(path);
         paths.sort();
         assert_eq!(paths, ["", "a", "a/b", "a/b/c", "a.b", "a0"].map(path));
+        // Also where what differs is at or behind the end of a word.
+        for len in [14, 15, 16, 17, 31, 32, 33] {
+            let long = "x".repeat(len);
+            let mut paths = ["a.b", "a/b", "a", "a/b/c", "a0"].map(|p| path(&format!("{long}{p}")));
+            let sorted = ["a", "a/b", "a/b/c", "a.b", "a0"].map(|p| path(&format!("{long}{p}")));
+            paths.sort();
+            assert_eq!(paths, sorted, "{len}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! the content that the key names; a failed step leaves no record; of equal
 //! keys in one build only one runs.
 
+mod ahead;
 mod decide;
 mod error;
 mod exec_key;
@@ -26,6 +27,7 @@ mod value;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use decide::NoCache;
@@ -69,7 +71,15 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
         }
         one(session, (vertex, positions[at], &names), &values)
     };
-    let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), &work);
+    let over = AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        if session.jobs > 1 {
+            scope.spawn(|| ahead::look(session, plan, &vertices, &over));
+        }
+        let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), &work);
+        over.store(true, Ordering::Relaxed);
+        ended
+    });
     let mut steps = session.take_reports();
     steps.sort_by_key(|step| place.get(&step.id).copied());
     let reached = needed.iter().zip(ended.values);

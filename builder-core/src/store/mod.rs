@@ -265,11 +265,15 @@ impl Store {
     }
 
     /// Stores a small value durably, replacing what was there. Area and name
-    /// are plain file names.
+    /// are plain file names. Nothing is written where the same value is there:
+    /// who wrote it has made, or is about to make, it last.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn put_record(&self, area: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.get_record(area, name)?.is_some_and(|there| there == bytes) {
+            return Ok(());
+        }
         self.write_durably(&self.record(area, name), bytes)
     }
 

@@ -102,12 +102,20 @@ pub(super) fn set(
     annotations.insert(REF_NAME.to_owned(), new.to_owned());
     descriptor.set_annotations(Some(annotations));
     change(layout, |manifests| {
-        manifests.retain(|old| match name(old) {
-            Some(old) => old != new,
-            // It has a name now.
-            None => old.digest() != descriptor.digest(),
-        });
-        manifests.push(descriptor);
+        let same_name = |old: &Descriptor| name(old).is_some_and(|old| old == new);
+        // In its old place, so that the same names again are the same index,
+        // which need not be written.
+        let (mut kept, mut at) = (Vec::with_capacity(manifests.len() + 1), None);
+        for old in manifests.drain(..) {
+            if same_name(&old) {
+                at.get_or_insert(kept.len());
+            } else if name(&old).is_some() || old.digest() != descriptor.digest() {
+                // What had no name and is this image has one now.
+                kept.push(old);
+            }
+        }
+        kept.insert(at.unwrap_or(kept.len()), descriptor);
+        *manifests = kept;
     })
 }
 

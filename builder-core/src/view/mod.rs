@@ -138,6 +138,10 @@ pub trait Tree: Send + Sync {
     /// # Errors
     /// [`TreeError`].
     fn content(&self, path: &LayerPath) -> Result<ContentDigest, TreeError>;
+    /// As `content`, where it is known without reading the file.
+    fn at_hand(&self, path: &LayerPath) -> Option<ContentDigest> {
+        self.content(path).ok()
+    }
     /// Opens a regular file.
     ///
     /// # Errors

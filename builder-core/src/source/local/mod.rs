@@ -8,6 +8,7 @@
 //! What is handed out has the digest that [`Tree::content`] told, or reading
 //! fails and [`ContextTree::violation`] names the file.
 
+mod ahead;
 mod capture;
 mod record;
 #[cfg(test)]
@@ -29,6 +30,9 @@ use crate::layer::{LayerPath, Meta, Mtime};
 use crate::rooted::Root;
 use crate::store::{Store, StoreError};
 use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
+
+/// Up to this size a file is read at once to be hashed.
+const SMALL: u64 = 64 << 10;
 
 /// Area of the store's records that holds what was seen of each context.
 pub const AREA: &str = "contexts";
@@ -222,11 +226,19 @@ impl ContextTree {
             return Err(self.changed(path));
         }
         let mut hasher = blake3::Hasher::new();
-        match &self.inner.store {
-            Some(store) => hasher.update_reader(store.cancel().guard(&file)),
-            None => hasher.update_reader(&file),
+        if signature.size() < SMALL {
+            // One read, and no buffer that is larger than the file.
+            let room = usize::try_from(signature.size() + 1).expect("it is small");
+            let mut bytes = Vec::with_capacity(room);
+            (&file).take(SMALL).read_to_end(&mut bytes).map_err(failed(path))?;
+            hasher.update(&bytes);
+        } else {
+            match &self.inner.store {
+                Some(store) => hasher.update_reader(store.cancel().guard(&file)),
+                None => hasher.update_reader(&file),
+            }
+            .map_err(failed(path))?;
         }
-        .map_err(failed(path))?;
         if !same()? {
             return Err(self.changed(path));
         }
@@ -265,8 +277,7 @@ impl Seen {
 }
 
 fn failed(path: &LayerPath) -> impl Fn(io::Error) -> TreeError {
-    let path = path.display();
-    move |source| TreeError::Io { path: path.clone(), source }
+    move |source| TreeError::Io { path: path.display(), source }
 }
 
 fn now() -> i64 {
@@ -332,6 +343,10 @@ impl Tree for ContextTree {
         };
         // Where two threads hashed at once, the first answer stands for both.
         Ok(self.state().hashed.entry(path.clone()).or_insert(hashed).0.content)
+    }
+
+    fn at_hand(&self, path: &LayerPath) -> Option<ContentDigest> {
+        self.known(path)
     }
 
     /// Captures the file, so that what is read can change no more.

@@ -43,6 +43,11 @@ impl Signature {
         ])
     }
 
+    /// Length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.0[2]
+    }
+
     /// Whether an edit after `now` will show in the ctime.
     pub(super) fn settled(&self, now: i64) -> bool {
         self.0[5].cast_signed().saturating_add(RACY) < now
