@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Remove names of images from the store
     #[command(alias = "rmi")]
     Rm(RmArgs),
-    /// Remove from the store what no image needs
+    /// Remove from the store what no image with a name needs
     Prune(PruneArgs),
     /// Show an image's digests, layers, config and annotations
     Inspect(ImageArgs),

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use crate::phoenix::said;
-use crate::workload::Place;
+use crate::workload::{Over, Place};
 
 fn start(place: &Place, recipe: &str, tag: &str) -> Child {
     let args = ["--store", "s", "build", "ctx", "-f", recipe, "-t", tag, "-q"];
@@ -70,6 +70,7 @@ fn pruning_all_the_time_takes_nothing_from_builds_that_run() {
     let right = recipes.each_ref().map(|recipe| alone(&place, recipe));
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let pruned_until = Over(&over);
         let pruning = scope.spawn(|| {
             let mut times = 0;
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
@@ -88,7 +89,7 @@ fn pruning_all_the_time_takes_nothing_from_builds_that_run() {
                 assert_eq!(end(child), right[which]);
             }
         }
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(pruned_until);
         assert!(pruning.join().expect("pruning is fine") > 0);
     });
     place.store_is_whole("s");

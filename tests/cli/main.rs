@@ -9,7 +9,9 @@
 mod build;
 mod completions;
 mod concurrent;
+mod context_changes;
 mod crash;
+mod damaged_store;
 mod doctor;
 mod exit_codes;
 mod full_disk;
@@ -19,6 +21,7 @@ mod init;
 mod interrupt;
 mod no_test_forgotten;
 mod phoenix;
+mod prune;
 mod reasons;
 mod recipes;
 mod run;

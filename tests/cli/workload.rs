@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::phoenix::{Home, Said, said};
@@ -266,6 +267,16 @@ impl Random {
     /// A part of `whole`, evenly.
     pub(crate) fn part(&mut self, whole: Duration) -> Duration {
         whole.mul_f64((self.next() % 10_000) as f64 / 10_000.0)
+    }
+}
+
+/// Tells threads of a scope to end, also where the test fails: else the scope
+/// would wait for them for ever.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

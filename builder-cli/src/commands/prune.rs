@@ -46,7 +46,7 @@ fn agreed(args: &PruneArgs) -> Result<bool, CliError> {
         (None, true) => {
             "all results of steps, downloads and cache mounts that no image needs".to_owned()
         }
-        (None, false) => "what no image and no result of a step needs".to_owned(),
+        (None, false) => "what no image with a name and no result of a step needs".to_owned(),
     };
     output::complain(&format!("This removes {what}. Go on? [y/N]"));
     let mut answer = String::new();
@@ -58,6 +58,7 @@ fn agreed(args: &PruneArgs) -> Result<bool, CliError> {
 /// What people and programs call a kind.
 fn word(kind: Kind) -> &'static str {
     match kind {
+        Kind::Images => "images",
         Kind::Records => "records",
         Kind::Blobs => "blobs",
         Kind::Tables => "tables",

@@ -63,12 +63,26 @@ pub(super) fn prune(inner: &Inner, request: &PruneRequest) -> Result<Pruned> {
         false => alone(inner)?,
     };
     let alive = alive(inner, request)?;
+    let nameless = nameless(store, request.dry_run)?;
     let mut kinds = store.gc(&alive, request.dry_run)?;
+    kinds.insert(Kind::Images, nameless);
     if request.all && request.keep.is_none() {
         kinds.insert(Kind::CacheMounts, cache_mounts(inner, request.dry_run)?);
     }
     kinds.retain(|_, collected| *collected != Collected::default());
     Ok(Pruned { kinds })
+}
+
+/// Images that have no name go, as in other builders.
+fn nameless(store: &Store, dry_run: bool) -> Result<Collected> {
+    let mut collected = Collected::default();
+    for (_, descriptor) in store.images()?.into_iter().filter(|(name, _)| name.is_none()) {
+        collected.files += 1;
+        if !dry_run {
+            store.remove_image(&descriptor)?;
+        }
+    }
+    Ok(collected)
 }
 
 fn alone(inner: &Inner) -> Result<crate::store::Lease> {
@@ -83,7 +97,7 @@ fn alone(inner: &Inner) -> Result<crate::store::Lease> {
 fn alive(inner: &Inner, request: &PruneRequest) -> Result<Alive> {
     let store = &inner.store;
     let mut roots = store.pinned();
-    for descriptor in store.descriptors()? {
+    for (_, descriptor) in store.refs()? {
         roots.push(blob_digest(&descriptor)?);
     }
     let images = reach(store, roots)?;

@@ -17,6 +17,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+/// How often an opening is tried that renames elsewhere disturb.
+const TRIES: u32 = 1000;
+
 /// An open root directory.
 #[derive(Debug)]
 pub struct Root {
@@ -39,13 +42,14 @@ impl Root {
             ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let name = OsStr::from_bytes(path);
-        loop {
+        for _ in 1..TRIES {
             match rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), resolve) {
                 // A rename ran meanwhile, so the kernel could not be sure.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 result => return result,
             }
         }
+        rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), resolve)
     }
 
     /// Stat of `path` itself, and its target where it is a symbolic link;

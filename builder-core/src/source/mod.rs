@@ -3,6 +3,12 @@
 //! In: an operation's description (`plan::op`). Out: layers in the store and
 //! the config that belongs to them. Every byte is verified before it counts.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
 use crate::digest::BlobDigest;
 use crate::image::ImageConfig;
 use crate::layer::LayerDesc;
@@ -12,6 +18,19 @@ mod inflate;
 pub mod local;
 pub mod oci;
 pub mod rootfs;
+
+/// Opens a file or directory that a recipe names. Anything else (a fifo would
+/// keep the build waiting for ever) is refused.
+fn open_input(path: &Path) -> io::Result<File> {
+    // Without waiting for the other end of a fifo.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a directory"))
+}
 
 /// What a source gave.
 #[derive(Debug, Clone, PartialEq)]

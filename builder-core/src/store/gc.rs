@@ -58,6 +58,8 @@ pub struct Collected {
 /// The kinds of things that are collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// Entries of the index without a name.
+    Images,
     /// Cache records and what was seen of contexts.
     Records,
     /// Layers, configs and manifests.

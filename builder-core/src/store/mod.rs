@@ -334,14 +334,6 @@ impl Store {
         let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
     }
 
-    /// All descriptors of the index, those without a name too.
-    ///
-    /// # Errors
-    /// If the index cannot be read.
-    pub fn descriptors(&self) -> Result<Vec<Descriptor>, StoreError> {
-        refs::all(&self.inner.layout)
-    }
-
     /// All named images, sorted by name.
     ///
     /// # Errors

@@ -32,11 +32,6 @@ fn name(descriptor: &Descriptor) -> Option<&String> {
     descriptor.annotations().as_ref()?.get(REF_NAME)
 }
 
-/// All descriptors of the index.
-pub(super) fn all(layout: &Layout) -> Result<Vec<Descriptor>, StoreError> {
-    Ok(load(layout)?.manifests().clone())
-}
-
 /// All named images, sorted by name.
 pub(super) fn list(layout: &Layout) -> Result<Vec<(String, Descriptor)>, StoreError> {
     let index = load(layout)?;

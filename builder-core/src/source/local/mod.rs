@@ -193,7 +193,9 @@ impl ContextTree {
         if !self.seen(path)?.is_some_and(|seen| seen.node.is_dir()) {
             return Err(TreeError::Type { path: path.display(), expected: "directory" });
         }
-        let found = self.inner.root.list(path.as_bytes()).map_err(failed(path))?;
+        let found = self.inner.root.list(path.as_bytes()).map_err(|source| {
+            if is_other(&source) { self.changed(path) } else { failed(path)(source) }
+        })?;
         let mut state = self.state();
         let mut names = Vec::with_capacity(found.len());
         for (name, stat, target) in found {
@@ -208,10 +210,9 @@ impl ContextTree {
     }
 
     fn file(&self, path: &LayerPath) -> Result<File, TreeError> {
-        self.inner.root.file(path.as_bytes()).map_err(|source| match source.kind() {
+        self.inner.root.file(path.as_bytes()).map_err(|source| {
             // It was a file when it was seen.
-            io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => self.changed(path),
-            _ => failed(path)(source),
+            if is_other(&source) { self.changed(path) } else { failed(path)(source) }
         })
     }
 
@@ -278,6 +279,14 @@ impl Seen {
 
 fn failed(path: &LayerPath) -> impl Fn(io::Error) -> TreeError {
     move |source| TreeError::Io { path: path.display(), source }
+}
+
+/// Whether something has gone, or has become something else, or a link has come
+/// in its way (links are never followed).
+fn is_other(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
+    matches!(error.kind(), InvalidInput | NotADirectory | NotFound)
+        || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 fn now() -> i64 {

@@ -41,7 +41,7 @@ pub(super) struct Opened {
 impl Files {
     pub(super) fn open(store: &Store, path: &Path) -> Result<Self, OciError> {
         let io = |source| OciError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io)?;
+        let file = crate::source::open_input(path).map_err(io)?;
         let kind = match file.metadata().map_err(io)?.is_dir() {
             true => Kind::Directory(file),
             false => Kind::Archive(Archive::open(store, path, file)?),

@@ -102,7 +102,7 @@ impl Source for Rootfs {
 
 impl Rootfs {
     fn open(&self) -> Result<File, RootfsError> {
-        File::open(&self.path).map_err(self.io())
+        super::open_input(&self.path).map_err(self.io())
     }
 
     fn io(&self) -> impl FnOnce(io::Error) -> RootfsError + '_ {
