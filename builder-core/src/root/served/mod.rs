@@ -1,13 +1,13 @@
 //! A tree served through FUSE.
 //!
 //! In: any [`Tree`] and the descriptor of a mounted `/dev/fuse`. Out: the
-//! kernel's questions, answered ([`answers`]). One mount per step, so that each
+//! kernel's questions, answered (`answers`). One mount per step, so that each
 //! path is asked for at least once; everything but extended attributes is
 //! cached by the kernel for as long as the mount stands, as served content
 //! never changes.
 //!
 //! Invariant: what is shown is the tree's and nothing else's. Numbers of inodes
-//! are hashes of paths ([`nodes`]), listings are sorted, times are whole
+//! are hashes of paths (`nodes`), listings are sorted, times are whole
 //! seconds, directories have one size and one link; no answer depends on the
 //! order of questions or on the host. An error of the tree is an EIO and is
 //! remembered in the job's [`Failure`]: the step's result is void then.
