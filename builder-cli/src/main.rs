@@ -18,6 +18,7 @@ mod revision;
 mod settings;
 mod terminal;
 mod ui;
+mod values;
 
 use std::process::ExitCode;
 

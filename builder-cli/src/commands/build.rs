@@ -13,14 +13,12 @@ use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
 use builder_core::source::debian::LockFile;
 use serde_json::{Value, json};
 
-use crate::args::{
-    BuildArgs, CompressionArg, OutputArg, OutputKind as Kind, Progress, RecipeArgs, ReuseArgs,
-    SecretArg, SecretSource,
-};
+use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::ui::{Built, Ending};
+use crate::values::{OutputArg, OutputKind as Kind, SecretArg, SecretSource};
 use crate::{diagnostic, files, hints, interrupt, output, revision, ui};
 
 /// No secret is longer.

@@ -1,0 +1,205 @@
+//! Values of options, as they were typed: pairs, sizes, outputs, secrets.
+//!
+//! In: one argument. Out: a typed value, or what is wrong with it in a sentence
+//! that clap shows beside the option. Nothing is looked up here.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+/// A kind of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputKind {
+    /// OCI layout: a directory, or an archive where PATH ends in `.tar`
+    Oci,
+    /// Archive for `docker load`
+    Docker,
+    /// The root file system as one tar
+    Tar,
+    /// The root file system as a directory
+    Local,
+}
+
+/// `-o`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputArg {
+    /// What.
+    pub(crate) kind: OutputKind,
+    /// Where to; `-` is standard output.
+    pub(crate) dest: PathBuf,
+}
+
+impl OutputArg {
+    /// Whether it goes to standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.dest.as_os_str() == "-"
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// `--secret`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretArg {
+    /// What steps call it.
+    pub(crate) id: String,
+    /// Where it comes from.
+    pub(crate) source: SecretSource,
+}
+
+/// Reads `NAME=VALUE`.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads a number of bytes: `10`, `10kB`, `1.5GB`, `512MiB`, in any case and
+/// with or without the B.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size like 10GB or 512MiB");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (prefix, base) = match unit.strip_suffix('i') {
+        Some(prefix) if !prefix.is_empty() => (prefix, 1024_f64),
+        _ => (unit, 1000_f64),
+    };
+    let power = match prefix {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(wrong()),
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no sign was read, and a fraction of a byte is no loss"
+    )]
+    Ok((number * base.powi(power)) as u64)
+}
+
+/// Reads `a=b,c=d` where each key is one of `known` and stands once at most.
+fn fields<'a>(text: &'a str, known: &[&str]) -> Result<Vec<(&'a str, &'a str)>, String> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for field in text.split(',') {
+        let (key, value) =
+            field.split_once('=').ok_or_else(|| format!("`{field}` is not KEY=VALUE"))?;
+        if !known.contains(&key) {
+            return Err(format!("unknown key `{key}`, expected one of: {}", known.join(", ")));
+        }
+        if found.iter().any(|(other, _)| *other == key) {
+            return Err(format!("`{key}` is given twice"));
+        }
+        if value.is_empty() {
+            return Err(format!("`{key}` is empty"));
+        }
+        found.push((key, value));
+    }
+    Ok(found)
+}
+
+fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
+    fields.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
+}
+
+/// Reads `type=KIND,dest=PATH`.
+pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
+    let fields = fields(text, &["type", "dest"])?;
+    let kind = field(&fields, "type").ok_or("`type` is missing: oci, docker, tar or local")?;
+    let dest = field(&fields, "dest").ok_or("`dest` is missing")?;
+    let kind = OutputKind::from_str(kind, false)
+        .map_err(|_| format!("unknown type `{kind}`: expected oci, docker, tar or local"))?;
+    let output = OutputArg { kind, dest: PathBuf::from(dest) };
+    if kind == OutputKind::Local && output.is_stdout() {
+        return Err("a directory cannot be written to standard output".to_owned());
+    }
+    Ok(output)
+}
+
+/// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`.
+pub(crate) fn secret_spec(text: &str) -> Result<SecretArg, String> {
+    let fields = fields(text, &["id", "src", "env"])?;
+    let id = field(&fields, "id").ok_or("`id` is missing")?.to_owned();
+    let source = match (field(&fields, "src"), field(&fields, "env")) {
+        (Some(src), None) => SecretSource::File(PathBuf::from(src)),
+        (None, Some(env)) => SecretSource::Env(env.to_owned()),
+        (None, None) => SecretSource::Env(id.clone()),
+        (Some(_), Some(_)) => return Err("`src` and `env` exclude each other".to_owned()),
+    };
+    Ok(SecretArg { id, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_type_and_destination_and_nothing_else() {
+        let good = output_spec("type=oci,dest=out.tar").expect("parses");
+        assert_eq!(good, OutputArg { kind: OutputKind::Oci, dest: "out.tar".into() });
+        assert!(output_spec("dest=-,type=tar").expect("parses").is_stdout());
+        for bad in [
+            "",
+            "oci",
+            "type=oci",
+            "dest=x",
+            "type=oci,dest=",
+            "type=vhd,dest=x",
+            "type=oci,type=tar,dest=x",
+            "type=oci,dest=x,mode=1",
+            "type=local,dest=-",
+        ] {
+            assert!(output_spec(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secret_comes_from_one_place_the_variable_of_its_name_by_default() {
+        let secret = |text| secret_spec(text).map(|secret| secret.source);
+        assert_eq!(secret("id=a,src=f"), Ok(SecretSource::File("f".into())));
+        assert_eq!(secret("id=a,env=V"), Ok(SecretSource::Env("V".into())));
+        assert_eq!(secret("id=TOKEN"), Ok(SecretSource::Env("TOKEN".into())));
+        for bad in ["src=f", "id=a,src=f,env=V", "id=", "a"] {
+            assert!(secret(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn size_is_a_number_with_a_decimal_or_binary_unit() {
+        let table = [
+            ("0", 0),
+            ("123", 123),
+            ("10kB", 10_000),
+            ("1.5GB", 1_500_000_000),
+            ("2g", 2_000_000_000),
+            ("512MiB", 512 << 20),
+            ("1kib", 1024),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "GB", "-1", "1x", "1..2", "1ib", "many"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn param_value_may_hold_equal_signs_and_may_be_empty() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(key_value("a="), Ok(("a".to_owned(), String::new())));
+        assert!(key_value("=b").is_err() && key_value("ab").is_err());
+    }
+}
