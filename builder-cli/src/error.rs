@@ -244,6 +244,7 @@ fn engine_exit(error: &EngineError) -> Exit {
         EngineError::Step { error, .. } => match &error.cause {
             StepCause::Canceled => Exit::Interrupted,
             StepCause::Exec(error) => exec_exit(error),
+            StepCause::Layer(LayerError::Store(_)) | StepCause::Io { .. } => Exit::Trouble,
             StepCause::Store(_) | StepCause::Cache(_) | StepCause::Debian(_) => Exit::Trouble,
             StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
             _ => Exit::BuildFailed,
@@ -265,6 +266,14 @@ fn exec_exit(error: &ExecError) -> Exit {
         | ExecError::Overlay { .. }
         | ExecError::SingleId { .. }
         | ExecError::IdMapping { .. } => Exit::Host,
+        ExecError::Setup { source, .. }
+            if matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Exit::Host
+        }
         _ => Exit::BuildFailed,
     }
 }

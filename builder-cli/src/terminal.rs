@@ -136,16 +136,19 @@ fn pass_output(mut theirs: File) -> io::Result<()> {
 fn pass_input(mut theirs: File, stop: &dyn Fn()) {
     let mut insistence = Insistence::default();
     let mut buffer = [0; 4096];
+    let mut in_line = false;
     loop {
         let count = match rustix::io::read(io::stdin().as_fd(), &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => {
-                let _ = theirs.write_all(&[END]);
+                // Within a line the first one only hands over what is there.
+                let _ = theirs.write_all(if in_line { &[END, END] } else { &[END] });
                 return;
             }
             Ok(count) => count,
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => return,
         };
+        in_line = !matches!(buffer[count - 1], b'\n' | b'\r');
         if insistence.hears(&buffer[..count], Instant::now()) {
             stop();
         }

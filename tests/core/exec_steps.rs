@@ -235,6 +235,22 @@ fn capabilities_filter_and_devices_are_those_of_docker() {
     assert!(seen.out().contains("CapBnd:\t00000000a80425fb"), "{}", seen.out());
 }
 
+/// A step may execute what the runner is (`/proc/self/exe`), and what it then
+/// holds is not the host's file.
+#[test]
+fn the_hosts_program_is_out_of_reach() {
+    let Some(bench) = Bench::new() else { return };
+    let before = std::fs::metadata(crate::exec_support::runner()).expect("the runner");
+    let mut process = sh("");
+    process.argv = vec!["/proc/self/exe".to_owned()];
+    // It wants a loader that the base has not; an attacker's base has one.
+    let _ = bench.try_run(bench.job(process, vec![]), &Cancel::new());
+    let seen = bench.sh("ls -l /proc/1/exe; chmod 4755 /proc/self/exe 2>/dev/null || true");
+    assert!(!seen.out().contains("examples"), "{}", seen.out());
+    let after = std::fs::metadata(crate::exec_support::runner()).expect("the runner");
+    assert_eq!(before.permissions(), after.permissions());
+}
+
 #[test]
 fn what_would_change_the_host_is_denied() {
     let Some(bench) = Bench::new() else { return };
@@ -247,7 +263,10 @@ fn what_would_change_the_host_is_denied() {
         "mkdir /sys/x",
         "echo 1 >/proc/sys/kernel/printk",
         "echo b >/proc/sysrq-trigger",
-        "mknod /dev/sda b 8 0; head -c 1 /dev/sda && false; exit 1",
+        "mknod /disk b 254 0 || true; head -c 1 /disk",
+        "mknod /dev/disk b 254 0 || true; head -c 1 /dev/disk",
+        "mknod /tmp/mem c 1 1 || true; head -c 1 /tmp/mem",
+        "mkdir /dev/shm/x; mknod /dev/shm/x/disk b 254 0 || true; head -c 1 /dev/shm/x/disk",
     ] {
         let (_, exit) = bench.run(sh(script), vec![]);
         assert!(!exit.success(), "{script}");

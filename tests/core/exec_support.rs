@@ -78,6 +78,9 @@ impl Memory {
 }
 
 impl Tree for Memory {
+    fn has_xattrs(&self) -> bool {
+        self.0.values().any(|(node, _)| !node.meta.xattrs.is_empty())
+    }
     fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
         Ok(self.0.get(path).map(|(node, _)| node.clone()))
     }

@@ -4,6 +4,7 @@
 //! (`plain`), a redrawn view there (`tty`), JSON lines (`json`), or nothing
 //! (`quiet`). Nothing here decides anything about a build.
 
+mod harmless;
 mod json;
 mod plain;
 mod quiet;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use builder_core::event::{Event, Sink, Status, Unit};
 
+use super::harmless::harmless;
 use super::steps::{Step, Steps};
 use super::text::seconds;
 use super::{Clock, Ending, View};
@@ -52,6 +53,7 @@ impl Sink for Plain {
     fn event(&self, event: Event) {
         let now = (self.clock)();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = harmless(event);
         // A log that cannot be written must not end the build.
         let _ = state.event(event, now);
     }

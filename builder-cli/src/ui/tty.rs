@@ -13,6 +13,7 @@ use builder_core::event::{Event, Sink, Status, Unit};
 use console::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::harmless::harmless;
 use super::plain::amount;
 use super::steps::Steps;
 use super::text::seconds;
@@ -125,7 +126,7 @@ impl Sink for Tty {
     fn event(&self, event: Event) {
         let now = (self.clock)();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
+        match harmless(event) {
             Event::Planned { vertices } => state.steps.plan(vertices),
             Event::Started { vertex, reason } => {
                 let name = state.steps.step(vertex).name.clone();

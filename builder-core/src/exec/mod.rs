@@ -23,6 +23,8 @@
 //! | here | in Docker |
 //! |---|---|
 //! | the filter is that of 2026; x32 calls fail | an older version's, see the test's list |
+//! | the host's network unless the job says none | a network of its own |
+//! | no device opens but the few in `/dev` | control groups say which |
 //! | no control groups, and none seen in `/sys/fs/cgroup` | its own |
 //! | 1024 open files, more if asked for | as many as the daemon has |
 //! | a constant host name, not in the environment | a random one, in `HOSTNAME` too |
@@ -36,6 +38,7 @@ mod explain;
 mod ids;
 mod job;
 mod points;
+mod program;
 mod runner;
 mod sandbox;
 mod seccomp;

@@ -46,6 +46,10 @@ fn made(mode: u32, kind: NodeKind) -> Node {
 }
 
 impl Tree for Points {
+    fn has_xattrs(&self) -> bool {
+        self.inner.has_xattrs()
+    }
+
     fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
         Ok(self.instead(path, self.inner.node(path)?))
     }

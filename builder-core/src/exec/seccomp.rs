@@ -29,16 +29,17 @@ struct Abi {
     clone: u32,
     personality: u32,
     socket: u32,
+    ioctl: u32,
 }
 
 #[cfg(target_arch = "x86_64")]
 const ABIS: [Abi; 2] = [
-    Abi { audit: 0xc000_003e, column: 0, clone: 56, personality: 135, socket: 41 },
-    Abi { audit: 0x4000_0003, column: 1, clone: 120, personality: 136, socket: 359 },
+    Abi { audit: 0xc000_003e, column: 0, clone: 56, personality: 135, socket: 41, ioctl: 16 },
+    Abi { audit: 0x4000_0003, column: 1, clone: 120, personality: 136, socket: 359, ioctl: 54 },
 ];
 #[cfg(target_arch = "aarch64")]
 const ABIS: [Abi; 1] =
-    [Abi { audit: 0xc000_00b7, column: 2, clone: 220, personality: 92, socket: 198 }];
+    [Abi { audit: 0xc000_00b7, column: 2, clone: 220, personality: 92, socket: 198, ioctl: 29 }];
 
 /// The first number that is newer than the profile; new calls have one number
 /// on all architectures.
@@ -52,6 +53,8 @@ const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_fff
 /// Socket families that are denied: the kernel's cryptography, for its history
 /// of holes, and what leads out past any network namespace.
 const FAMILIES: [u32; 2] = [libc::AF_ALG.cast_unsigned(), libc::AF_VSOCK.cast_unsigned()];
+/// What types into a terminal: denied on one that is the user's own.
+const TYPING: [u32; 2] = [0x5412, 0x541c]; // TIOCSTI, TIOCLINUX
 
 /// Numbers without a call, or of calls that Docker does not know or that no
 /// kernel has any more: denied with `EPERM` too, in the columns of [`DENIED`].
@@ -166,6 +169,7 @@ const DENIED: &[(&str, [Option<u32>; 3])] = &[
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 const ARG0: u32 = 16;
+const ARG1: u32 = 24;
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
@@ -180,16 +184,18 @@ const ERRNO: u32 = 0x0005_0000;
 const EPERM: u32 = ERRNO | libc::EPERM.cast_unsigned();
 const ENOSYS: u32 = ERRNO | libc::ENOSYS.cast_unsigned();
 
-/// Puts this thread, and all that it starts, under the filter.
-pub(super) fn install() -> io::Result<()> {
-    sys::install_filter(&program())
+/// Puts this thread, and all that it starts, under the filter. Where the
+/// terminal is the user's own, nothing may type into it (Docker never gives a
+/// container the user's terminal).
+pub(super) fn install(users_terminal: bool) -> io::Result<()> {
+    sys::install_filter(&program(users_terminal))
 }
 
 /// The filter.
-fn program() -> Vec<Instruction> {
+fn program(users_terminal: bool) -> Vec<Instruction> {
     let mut program = vec![op(LOAD, ARCH)];
     for abi in &ABIS {
-        let body = body(abi);
+        let body = body(abi, users_terminal);
         program.push(Instruction { jt: 1, ..op(EQUAL, abi.audit) });
         program.push(op(JUMP, u32::try_from(body.len()).expect("a short program")));
         program.extend(body);
@@ -199,7 +205,7 @@ fn program() -> Vec<Instruction> {
 }
 
 /// What is done with the calls of one architecture; always returns.
-fn body(abi: &Abi) -> Vec<Instruction> {
+fn body(abi: &Abi, users_terminal: bool) -> Vec<Instruction> {
     let mut body = vec![op(LOAD, NR)];
     // The bit of x32 is above all numbers.
     body.extend([Instruction { jf: 1, ..op(AT_LEAST, NEWER) }, op(RETURN, ENOSYS)]);
@@ -223,16 +229,25 @@ fn body(abi: &Abi) -> Vec<Instruction> {
         op(RETURN, ALLOW),
         op(RETURN, EPERM),
     ]);
-    body.extend(by_argument(abi.socket, &FAMILIES, EPERM, ALLOW));
-    body.extend(by_argument(abi.personality, &PERSONALITIES, ALLOW, EPERM));
+    body.extend(by_argument(abi.socket, ARG0, &FAMILIES, EPERM, ALLOW));
+    body.extend(by_argument(abi.personality, ARG0, &PERSONALITIES, ALLOW, EPERM));
+    if users_terminal {
+        body.extend(by_argument(abi.ioctl, ARG1, &TYPING, EPERM, ALLOW));
+    }
     body.push(op(RETURN, ALLOW));
     body
 }
 
-/// For one call: `then` where its first argument is of `values`, else `other`.
-fn by_argument(call: u32, values: &[u32], then: u32, other: u32) -> Vec<Instruction> {
+/// For one call: `then` where that argument is of `values`, else `other`.
+fn by_argument(
+    call: u32,
+    argument: u32,
+    values: &[u32],
+    then: u32,
+    other: u32,
+) -> Vec<Instruction> {
     let count = u8::try_from(2 + 2 * values.len()).expect("a handful");
-    let mut part = vec![Instruction { jf: count, ..op(EQUAL, call) }, op(LOAD, ARG0)];
+    let mut part = vec![Instruction { jf: count, ..op(EQUAL, call) }, op(LOAD, argument)];
     for value in values {
         part.extend([Instruction { jf: 1, ..op(EQUAL, *value) }, op(RETURN, then)]);
     }
@@ -250,7 +265,10 @@ mod tests {
 
     /// Runs the filter as the kernel would.
     fn verdict(arch: u32, nr: u32, arg0: u32) -> u32 {
-        let program = program();
+        verdict_of(&program(false), arch, nr, arg0)
+    }
+
+    fn verdict_of(program: &[Instruction], arch: u32, nr: u32, arg0: u32) -> u32 {
         let (mut at, mut a) = (0_usize, 0_u32);
         loop {
             let Instruction { code, jt, jf, k } = program[at];
@@ -283,6 +301,9 @@ mod tests {
                     assert_eq!(of(nr, 0), EPERM, "{name}");
                 }
             }
+            let own = |nr, arg| verdict_of(&program(true), abi.audit, nr, arg);
+            assert_eq!((own(abi.ioctl, 0x5412), own(abi.ioctl, 0x5401)), (EPERM, ALLOW));
+            assert_eq!((of(abi.ioctl, 0x5412), own(abi.clone, 17)), (ALLOW, ALLOW));
             assert_eq!(of(CLONE3, 0), ENOSYS);
             assert_eq!(of(500, 0), ENOSYS);
             assert_eq!(of(abi.clone, 17), ALLOW);

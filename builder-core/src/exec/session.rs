@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::explain::explain;
 use super::job::Plan;
+use super::program::sealed;
 use super::spec::{Fault, MARKER, Order, Report, VERSION};
 use super::unpack::{Sent, send_tree};
 use super::wire::{Frame, Incoming, Wire};
@@ -62,7 +63,7 @@ impl<'a> Session<'a> {
             source,
         };
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
-        let child = Command::new(program)
+        let child = Command::new(sealed(program).map_err(fail)?)
             .arg(MARKER)
             .env_clear()
             .stdin(OwnedFd::from(theirs))
@@ -166,6 +167,8 @@ impl<'a> Session<'a> {
             Report::Hello { .. } => {
                 state.fail(wire, self.broken(io::ErrorKind::Unsupported.into()));
             }
+            // It is told to end.
+            Report::WriteIds if state.killed => {}
             Report::WriteIds => match self.ids.write(self.child.id()) {
                 Ok(()) => wire.send(&Order::IdsWritten, &[])?,
                 Err(error) => state.fail(wire, error),

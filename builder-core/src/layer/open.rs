@@ -62,6 +62,12 @@ impl Layer {
         &self.inner.desc
     }
 
+    /// Whether any file of the layer may have extended attributes.
+    #[must_use]
+    pub fn has_xattrs(&self) -> bool {
+        self.contents().table.header().xattrs
+    }
+
     /// Mode, owner, time, attributes of the layer's root, where it says so.
     ///
     /// # Errors
@@ -191,7 +197,12 @@ impl Layer {
         }
         let mending = self.inner.mending.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&contents, &self.contents()) {
-            let table = make_table(&self.inner.store, &self.inner.desc)?;
+            let made = make_table(&self.inner.store, &self.inner.desc);
+            if let Err(LayerError::Damaged { .. } | LayerError::Digest { .. }) = &made {
+                // So that the next build finds that the blob is not whole.
+                let _ = std::fs::remove_file(self.inner.store.table_path(&self.inner.desc.blob));
+            }
+            let table = made?;
             let new = Arc::new(Contents { table, data: OnceLock::new() });
             *self.inner.contents.write().unwrap_or_else(PoisonError::into_inner) = new;
         }

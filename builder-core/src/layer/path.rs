@@ -9,6 +9,8 @@ use std::fmt;
 /// The longest path that is accepted, in bytes. Linux's `PATH_MAX` is 4,096;
 /// archives may hold longer ones below directories entered one by one.
 pub const MAX_PATH: usize = 32 * 1024;
+/// Most components of a path. By its name no file of Linux has more than 2,048.
+const MAX_DEPTH: usize = 4096;
 
 /// Why a name is no [`LayerPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +66,13 @@ impl LayerPath {
                 }
             }
         }
-        if path.len() > MAX_PATH {
+        Self::bounded(path)
+    }
+
+    fn bounded(path: Vec<u8>) -> Result<Self, PathError> {
+        // Only a long path can be deep, and most are short.
+        let deep = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count() >= MAX_DEPTH;
+        if path.len() > MAX_PATH || (path.len() >= 2 * MAX_DEPTH && deep(&path)) {
             return Err(PathError::TooLong);
         }
         Ok(Self(path))
@@ -90,10 +98,7 @@ impl LayerPath {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        if path.len() > MAX_PATH {
-            return Err(PathError::TooLong);
-        }
-        Ok(Self(path))
+        Self::bounded(path)
     }
 
     /// This path followed by all components of `tail`.

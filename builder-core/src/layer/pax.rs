@@ -5,6 +5,9 @@
 
 use super::{Mtime, Xattrs};
 
+/// The longest value of an extended attribute in Linux (`XATTR_SIZE_MAX`).
+const MAX_XATTR: usize = 64 << 10;
+
 /// What PAX records say of the entry that follows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pax {
@@ -82,6 +85,9 @@ impl Pax {
             }
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                    if value.len() > MAX_XATTR {
+                        return Err("an extended attribute is longer than 64 KiB");
+                    }
                     self.xattrs.insert(name.to_vec(), value.to_vec());
                 }
             }

@@ -19,6 +19,8 @@ use crate::digest::ContentDigest;
 
 /// The most bytes that headers of one entry may take.
 const MAX_EXTENSION: u64 = 8 << 20;
+/// Most bytes of all of them; a base of 100,000 files has some 20 MiB.
+const MAX_EXTENDED: u64 = 512 << 20;
 /// aufs kept its own files under names with this prefix: they are no content.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 
@@ -26,6 +28,8 @@ const AUFS_PREFIX: &[u8] = b".wh..wh.";
 pub(super) struct Stream<'a> {
     input: &'a mut dyn Read,
     pub(super) at: u64,
+    /// Bytes of extended headers so far: names and attributes stay in memory.
+    extended: u64,
     /// Set when the stream ended inside something or failed.
     failed: Option<io::Error>,
 }
@@ -72,6 +76,10 @@ impl Stream<'_> {
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
         if size > MAX_EXTENSION {
             return Err(self.malformed("an extended header is too large"));
+        }
+        self.extended += size;
+        if self.extended > MAX_EXTENDED {
+            return Err(self.malformed("the extended headers together are too large"));
         }
         let mut bytes = vec![0; size as usize];
         self.exact(&mut bytes)?;
@@ -147,7 +155,7 @@ pub(super) fn walk(
     limits: Limits,
     visit: &mut dyn FnMut(Found, &mut dyn Read) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
-    let mut stream = Stream { input: tar, at: 0, failed: None };
+    let mut stream = Stream { input: tar, at: 0, extended: 0, failed: None };
     let (mut global, mut total) = (Pax::default(), 0_u64);
     while let Some(raw) = next(&mut stream, &mut global)? {
         let Some(found) = raw.found(&stream)? else {
@@ -213,6 +221,8 @@ fn next(stream: &mut Stream<'_>, global: &mut Pax) -> Result<Option<Raw>, LayerE
                 let records = stream.extension(size)?;
                 global.read(&records).map_err(|reason| stream.malformed(reason))?;
                 (global.path, global.linkpath, global.size) = (None, None, None);
+                // They would be each entry's, and nobody writes them.
+                global.xattrs.clear();
             }
             EntryType::GNULongName => long_name = Some(text(&stream.extension(size)?)),
             EntryType::GNULongLink => long_link = Some(text(&stream.extension(size)?)),

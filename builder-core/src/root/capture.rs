@@ -35,18 +35,45 @@ const MAX_XATTR: usize = 64 << 10;
 /// From which length on a path is begun anew.
 const LONG: usize = 2000;
 
+/// Whose attributes mark what overlayfs left in an upper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// `trusted.overlay.*`: it was mounted by root.
+    Trusted,
+    /// `user.overlay.*`: with `userxattr`.
+    User,
+    /// No overlayfs wrote here.
+    None,
+}
+
+impl Marks {
+    fn prefix(self) -> Option<&'static str> {
+        match self {
+            Self::Trusted => Some("trusted.overlay."),
+            Self::User => Some("user.overlay."),
+            Self::None => None,
+        }
+    }
+
+    /// Whether overlayfs has left this mark. One of another prefix is a step's
+    /// own, and says nothing.
+    fn has(self, all: &Xattrs, mark: &str) -> Option<Vec<u8>> {
+        all.get(format!("{}{mark}", self.prefix()?).as_bytes()).cloned()
+    }
+}
+
 /// Gives every entry of an upper, in the order of paths. The digests of files
 /// are all zeros: not known yet.
 ///
 /// # Errors
 /// If the upper cannot be read, or the sink refuses.
-pub fn walk_upper(upper: &Path, sink: EntrySink<'_>) -> io::Result<()> {
-    let mut links = Groups::new();
+pub fn walk_upper(upper: &Path, marks: Marks, sink: EntrySink<'_>) -> io::Result<()> {
+    let mut reading = Reading::new(marks);
     let root = Place { host: upper.to_owned(), path: LayerPath::root(), base: None };
     // A stack and not recursion: the depth of an upper is not ours to choose.
     let mut pending = children(root)?;
     while let Some(place) = pending.pop() {
-        if give(&place.host, &place.path, &mut links, sink)? {
+        if give(&place.host, &place.path, &mut reading, sink)? {
             pending.extend(children(place)?);
         }
     }
@@ -83,14 +110,24 @@ fn children(directory: Place) -> io::Result<Vec<Place>> {
     names.into_iter().map(place).collect()
 }
 
-/// The first name of each file that has several.
-pub(super) type Groups = HashMap<(u64, u64), LayerPath>;
+/// What is known while entries are given.
+pub(super) struct Reading {
+    marks: Marks,
+    /// The first name of each file that has several.
+    links: HashMap<(u64, u64), LayerPath>,
+}
+
+impl Reading {
+    pub(super) fn new(marks: Marks) -> Self {
+        Self { marks, links: HashMap::new() }
+    }
+}
 
 /// Gives one entry; says whether it is a directory.
 pub(super) fn give(
     host: &Path,
     path: &LayerPath,
-    links: &mut Groups,
+    reading: &mut Reading,
     sink: EntrySink<'_>,
 ) -> io::Result<bool> {
     let found = host.symlink_metadata()?;
@@ -98,12 +135,12 @@ pub(super) fn give(
         return Ok(false);
     }
     let all = xattrs(host)?;
-    let change = change(host, path, &found, &all, links)?;
+    let change = change(host, path, &found, &all, reading)?;
     let is_file = matches!(&change, Change::Present { kind: Kind::File { .. }, .. });
     let mut content = if is_file { Some(File::open(host)?.take(found.len())) } else { None };
     let entry = Entry { path: path.clone(), change };
     sink(&entry, content.as_mut().map(|content| content as &mut dyn Read))?;
-    if found.is_dir() && is_opaque(&all) {
+    if found.is_dir() && is_opaque(&all, reading.marks) {
         sink(&Entry { path: path.clone(), change: Change::Opaque }, None)?;
     }
     Ok(found.is_dir())
@@ -114,19 +151,19 @@ fn change(
     path: &LayerPath,
     found: &Metadata,
     all: &Xattrs,
-    links: &mut Groups,
+    reading: &mut Reading,
 ) -> io::Result<Change> {
     let kind = found.file_type();
     let is_device = kind.is_char_device() && found.rdev() == 0;
-    if is_device || (kind.is_file() && is_marked(all, "whiteout")) {
+    if is_device || (kind.is_file() && reading.marks.has(all, "whiteout").is_some()) {
         return Ok(Change::Whiteout);
     }
     if found.nlink() > 1 && !kind.is_dir() {
         let identity = (found.dev(), found.ino());
-        if let Some(target) = links.get(&identity) {
+        if let Some(target) = reading.links.get(&identity) {
             return Ok(Change::Hardlink { target: target.clone() });
         }
-        links.insert(identity, path.clone());
+        reading.links.insert(identity, path.clone());
     }
     let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
     let kind = if kind.is_dir() {
@@ -155,16 +192,8 @@ fn change(
 
 /// Whether a directory hides what is below it. (A mark of `x` says only that
 /// there may be whiteouts in it.)
-fn is_opaque(all: &Xattrs) -> bool {
-    let names: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
-    names.iter().any(|name| all.get(*name).is_some_and(|value| value == b"y"))
-}
-
-/// Whether overlayfs has left this mark, as root or in a user namespace.
-fn is_marked(all: &Xattrs, mark: &str) -> bool {
-    ["trusted.overlay.", "user.overlay."]
-        .iter()
-        .any(|prefix| all.contains_key(format!("{prefix}{mark}").as_bytes()))
+fn is_opaque(all: &Xattrs, marks: Marks) -> bool {
+    marks.has(all, "opaque").is_some_and(|value| value == b"y")
 }
 
 /// An attribute as the image carries it; `None` for what belongs to the host.
@@ -238,7 +267,7 @@ mod tests {
         std::os::unix::fs::symlink("../out", at("l")).expect("linked");
         let _socket = std::os::unix::net::UnixListener::bind(at("s")).expect("bound");
         let mut seen = Vec::new();
-        walk_upper(dir.path(), &mut |entry, content| {
+        walk_upper(dir.path(), Marks::User, &mut |entry, content| {
             let mut text = String::new();
             content.map(|content| content.read_to_string(&mut text)).transpose()?;
             let kind = match &entry.change {
@@ -258,7 +287,7 @@ mod tests {
 
     fn changes(upper: &Path) -> Vec<(String, Change)> {
         let mut seen = Vec::new();
-        walk_upper(upper, &mut |entry, _| {
+        walk_upper(upper, Marks::User, &mut |entry, _| {
             seen.push((entry.path.display(), entry.change.clone()));
             Ok(())
         })

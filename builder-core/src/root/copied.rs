@@ -10,9 +10,11 @@
 //! and by all else that `stat` says. Limitations: a file that was opened for
 //! writing and not written, or given the mode that it had, is no change here
 //! and is one to overlayfs; a directory that was made again is whiteouts of
-//! what it held, not an opaque directory. What the image holds is the same.
+//! what it held, not an opaque directory. A file of several names that is
+//! written in place changes under all of them, where overlayfs changes the one.
+//! Paths longer than 4 KiB on the host are refused.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,7 +22,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::capture::{EntrySink, give};
+use super::capture::{EntrySink, Marks, Reading, give};
 use crate::layer::{Change, Entry, LayerPath};
 
 /// Longer than the kernel's clock for ctimes stands still (10 ms at HZ=100).
@@ -79,13 +81,13 @@ impl Before {
 /// If the directory cannot be read, or the sink refuses.
 pub fn walk_changes(dir: &Path, before: &Before, sink: EntrySink<'_>) -> io::Result<()> {
     let after = stamps(dir)?;
-    let mut links = HashMap::new();
+    let mut reading = Reading::new(Marks::None);
     for path in differing(&before.0, &after) {
         if path.is_root() {
             continue;
         }
         if after.contains_key(&path) {
-            give(&host(dir, &path), &path, &mut links, sink)?;
+            give(&host(dir, &path), &path, &mut reading, sink)?;
         } else {
             sink(&Entry { path, change: Change::Whiteout }, None)?;
         }

@@ -1,5 +1,6 @@
 //! Runs a process, or finds that an earlier run of it stands.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -198,6 +199,21 @@ fn mounts(
     cwd: &str,
     guards: &mut Vec<CacheMountGuard>,
 ) -> Result<Vec<JobMount>, StepCause> {
+    // In one order, or two steps could wait for each other; each once, or a step
+    // could wait for itself.
+    let mut caches: BTreeMap<&str, Sharing> = BTreeMap::new();
+    for mount in &exec.mounts {
+        if let MountKind::Cache { id, sharing, .. } = &mount.kind {
+            let strongest = caches.entry(id).or_insert(*sharing);
+            *strongest = stronger(*strongest, *sharing);
+        }
+    }
+    let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
+    for (id, sharing) in caches {
+        let guard = session.store.cache_mount(id, sharing_of(sharing))?;
+        paths.insert(id, guard.path().to_owned());
+        guards.push(guard);
+    }
     let mut mounts = Vec::new();
     for Mount { target, kind } in &exec.mounts {
         let target = working_directory(cwd, Some(target));
@@ -207,10 +223,8 @@ fn mounts(
                 let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
                 JobMountKind::Tree { tree, source, writable: *writable }
             }
-            MountKind::Cache { id, sharing, mode, uid, gid } => {
-                let guard = session.store.cache_mount(id, sharing_of(*sharing))?;
-                let path: PathBuf = guard.path().to_owned();
-                guards.push(guard);
+            MountKind::Cache { id, sharing: _, mode, uid, gid } => {
+                let path = paths[id.as_str()].clone();
                 let make = Some(Owner { mode: *mode, uid: *uid, gid: *gid });
                 JobMountKind::HostDir { path, writable: true, make }
             }
@@ -223,6 +237,15 @@ fn mounts(
         mounts.push(JobMount { target, kind });
     }
     Ok(mounts)
+}
+
+/// What suits both uses of one cache in a step.
+fn stronger(one: Sharing, other: Sharing) -> Sharing {
+    match (one, other) {
+        (Sharing::Locked, _) | (_, Sharing::Locked) => Sharing::Locked,
+        (Sharing::Shared, _) | (_, Sharing::Shared) => Sharing::Shared,
+        (Sharing::Private, Sharing::Private) => Sharing::Private,
+    }
 }
 
 fn sharing_of(sharing: Sharing) -> MountSharing {
@@ -315,7 +338,7 @@ pub(super) fn stacked(
     step: &Step<'_>,
     state: &State,
     outcome: Outcome,
-    caches: std::collections::BTreeMap<String, std::collections::BTreeSet<CacheKey>>,
+    caches: BTreeMap<String, std::collections::BTreeSet<CacheKey>>,
 ) -> Result<Value, StepCause> {
     let session = step.session;
     let name = &step.vertex.meta.name;

@@ -1,6 +1,8 @@
 //! Where things are, and the first opening of a directory.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,6 +41,11 @@ impl Layout {
         {
             make(&layout.private(directory))?;
         }
+        // Uppers and cache mounts hold set-user-id files of images: nobody else
+        // of this host is to come by them.
+        let private = layout.root.join("phoenix");
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o700))
+            .map_err(StoreError::io("closing", &private))?;
         make(&layout.root.join("blobs/sha256"))?;
         layout.check_version()?;
         layout.put_new("index.json", EMPTY_INDEX)?;
@@ -93,11 +100,15 @@ impl Layout {
                     Err(StoreError::Version { path: self.root.clone(), found, known: VERSION })
                 }
             },
-            _ => {
-                let text = format!("{VERSION}\n");
-                durable::write(&path, text.as_bytes(), &self.scratch()?)
-            }
+            // A crash emptied it, or the store is new.
+            Ok(_) => self.put_version(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_version(&path),
+            Err(error) => Err(StoreError::io("reading", &path)(error)),
         }
+    }
+
+    fn put_version(&self, path: &Path) -> Result<(), StoreError> {
+        durable::write(path, format!("{VERSION}\n").as_bytes(), &self.scratch()?)
     }
 
     /// Removes that directory.

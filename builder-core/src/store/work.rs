@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::StoreError;
 use crate::digest::BlobDigest;
@@ -40,15 +41,24 @@ pub struct WorkDir {
 impl WorkDir {
     /// A new one below `work`.
     pub(super) fn new(work: &Path) -> Result<Self, StoreError> {
+        let mut tries = TRIES;
         loop {
             let named = tempfile::Builder::new().prefix("dir-").suffix(".lock").tempfile_in(work);
             let named = named.map_err(StoreError::io("making a file in", work))?;
             let (lock, lock_path) =
                 named.keep().map_err(|error| StoreError::io("keeping", work)(error.error))?;
-            let locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
-            if locked.is_err() || !is_at(&lock, &lock_path) {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_at(&lock, &lock_path) => {}
                 // A sweep came between making and locking it.
-                continue;
+                Ok(()) | Err(Errno::WOULDBLOCK | Errno::INTR) if tries > 0 => {
+                    tries -= 1;
+                    continue;
+                }
+                result => {
+                    let _ = fs::remove_file(&lock_path);
+                    let error = result.err().unwrap_or(Errno::STALE);
+                    return Err(StoreError::io("locking", &lock_path)(error.into()));
+                }
             }
             let made = Self { path: lock_path.with_extension("d"), lock_path, lock };
             fs::create_dir(&made.path).map_err(StoreError::io("making", &made.path))?;

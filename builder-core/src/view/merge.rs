@@ -54,29 +54,41 @@ impl View {
         Self { layers, directories: Mutex::default() }
     }
 
+    /// What is known of a directory: `None` if nothing is.
+    fn known(&self, path: &LayerPath) -> Option<Option<Arc<Merged>>> {
+        let directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        directories.get(path).cloned()
+    }
+
+    /// The directory at `path`, `None` where there is none. Merged from the top
+    /// down, without recursion: how deep a path is, is not ours to choose.
     fn merged(&self, path: &LayerPath) -> Result<Option<Arc<Merged>>, TreeError> {
-        let known = |view: &Self| {
-            let directories = view.directories.lock().unwrap_or_else(PoisonError::into_inner);
-            directories.get(path).cloned()
-        };
-        if let Some(known) = known(self) {
+        if let Some(known) = self.known(path) {
             return Ok(known);
         }
-        let inside = match path.split() {
-            None => Some(self.visible_inside(path, (0..self.layers.len()).rev())?),
-            Some((parent, name)) => {
-                match self.merged(&parent)?.as_ref().and_then(|m| m.children.get(name)) {
-                    Some(Found::Directory { inside, .. }) => Some(inside.clone()),
-                    _ => None,
-                }
+        let mut missing = vec![path.clone()];
+        let mut above = None;
+        while let Some(parent) = missing.last().and_then(LayerPath::parent) {
+            above = self.known(&parent);
+            if above.is_some() {
+                break;
             }
-        };
-        let merged = match inside {
-            Some(inside) => Some(Arc::new(self.merge(path, &inside)?)),
-            None => None,
-        };
-        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(directories.entry(path.clone()).or_insert(merged).clone())
+            missing.push(parent);
+        }
+        while let Some(path) = missing.pop() {
+            let inside = match (path.split(), above.flatten()) {
+                (None, _) => self.visible_inside(&path, (0..self.layers.len()).rev())?,
+                (Some((_, name)), Some(parent)) => match parent.children.get(name) {
+                    Some(Found::Directory { inside, .. }) => inside.clone(),
+                    _ => return Ok(None),
+                },
+                (Some(_), None) => return Ok(None),
+            };
+            let merged = Some(Arc::new(self.merge(&path, &inside)?));
+            let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+            above = Some(directories.entry(path).or_insert(merged).clone());
+        }
+        Ok(above.flatten())
     }
 
     /// Those of `layers` (top first) that are seen inside `path`: down to the
@@ -252,6 +264,10 @@ fn node_kind(kind: &Kind) -> NodeKind {
 }
 
 impl Tree for View {
+    fn has_xattrs(&self) -> bool {
+        self.layers.iter().any(Layer::has_xattrs)
+    }
+
     fn node(&self, path: &LayerPath) -> Result<Option<Node>, TreeError> {
         if path.is_root() {
             return self.root_node().map(Some);

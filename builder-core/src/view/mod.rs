@@ -155,6 +155,11 @@ pub trait Tree: Send + Sync {
     fn stream(&self, path: &LayerPath) -> Result<Box<dyn io::Read + Send>, TreeError> {
         Ok(Box::new(FromStart { file: self.open(path)?, offset: 0 }))
     }
+    /// Whether any node may have extended attributes. Where none has, nobody
+    /// need ask.
+    fn has_xattrs(&self) -> bool {
+        true
+    }
     /// The time that the host's file has, where the tree shows another one;
     /// `None` where the tree's own is all there is.
     ///

@@ -13,7 +13,7 @@ use builder_core::digest::ContentDigest;
 use builder_core::image::{History, ImageConfig, NewImage, Platform, WrittenImage, write_image};
 use builder_core::layer::{Change, Compression, Entry, Kind, Layer, LayerDesc, import};
 use builder_core::output::{Dest, Export, Local, Output, Owners, Tar};
-use builder_core::root::capture::walk_upper;
+use builder_core::root::capture::{Marks, walk_upper};
 use builder_core::source::Source as _;
 use builder_core::source::rootfs::Rootfs;
 use builder_core::store::Store;
@@ -152,7 +152,7 @@ fn a_directory_brings_a_tree_back() {
 /// Entries of an upper with their content, digests filled in.
 fn captured(upper: &Path) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    walk_upper(upper, &mut |entry, content| {
+    walk_upper(upper, Marks::Trusted, &mut |entry, content| {
         let (mut entry, mut bytes): (Entry, Vec<u8>) = (entry.clone(), Vec::new());
         if let Some(content) = content {
             content.read_to_end(&mut bytes)?;

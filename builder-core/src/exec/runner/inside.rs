@@ -149,7 +149,7 @@ fn become_user(step: &Step) -> Result<(), Fault> {
         }
     }
     clear_ambient_capability_set().or_fault("dropping capabilities")?;
-    seccomp::install().or_fault("installing the system call filter")?;
+    seccomp::install(step.inherit).or_fault("installing the system call filter")?;
     if step.ids != Ids::Single {
         // The own group is among the others, as under Docker: else a set-group-id
         // program could shed it, and with it what modes deny to the group.

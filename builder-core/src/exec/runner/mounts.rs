@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount,
@@ -101,7 +101,13 @@ fn cannot_overlay(fault: &Fault) -> bool {
 fn copy(wire: &Wire, index: usize, from: &str, at: &str) -> Result<(), Fault> {
     make_dir(from, 0o755).or_fault("making the work directory")?;
     unpack::receive(wire, index, Path::new(from))?;
-    mount_bind(from, at).or_fault("binding the unpacked tree")
+    mount_bind(from, at)
+        .map_err(io::Error::from)
+        .and_then(|()| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            restrict(&openat(CWD, at, flags, Mode::empty())?, true)
+        })
+        .or_fault("binding the unpacked tree")
 }
 
 fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
@@ -128,7 +134,7 @@ fn served(wire: &Wire, index: usize, at: &str) -> Result<(), Fault> {
         .or_kind(FaultKind::Fuse, "opening /dev/fuse")?;
     let options = format!("fd={},{MOUNT_OPTIONS}", fuse.as_raw_fd());
     let options = CString::new(options).expect("no NUL in numbers");
-    mount("phoenix", at, "fuse", MountFlags::RDONLY, Some(options.as_c_str()))
+    mount("phoenix", at, "fuse", MountFlags::RDONLY | MountFlags::NODEV, Some(options.as_c_str()))
         .or_kind(FaultKind::Fuse, "mounting the served view")?;
     wire.send(&Report::Fuse { index }, &[fuse.as_fd()]).or_fault("handing out /dev/fuse")
 }
@@ -163,7 +169,7 @@ fn overlay(
     let mut result = Ok(());
     for newer in NEWER_OPTIONS {
         let options = CString::new(format!("{options}{newer}")).expect("no NUL in these");
-        result = mount("overlay", at, "overlay", MountFlags::empty(), Some(options.as_c_str()));
+        result = mount("overlay", at, "overlay", MountFlags::NODEV, Some(options.as_c_str()));
         if result != Err(rustix::io::Errno::INVAL) {
             break;
         }
@@ -202,14 +208,7 @@ fn mount_below(
         .or_fault(format!("mounting /{target}"))
 }
 
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -222,11 +221,11 @@ const LINKS: [(&str, &str); 6] = [
 /// A small `/dev`, as Docker's users know it.
 fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
-    let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::STRICTATIME;
     let dev = mount_below(root, "dev", "tmpfs", flags, "mode=755,size=65536k")?;
     let path = by_fd(&dev);
-    for (name, major, minor) in DEVICES {
-        device(&dev, name, major, minor).or_fault(format!("making /dev/{name}"))?;
+    for name in DEVICES {
+        device(&dev, name).or_fault(format!("binding /dev/{name}"))?;
     }
     for (name, target) in LINKS {
         symlink(target, path.join(name)).or_fault("making links in /dev")?;
@@ -242,18 +241,13 @@ fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Makes a device, or where that is not allowed binds the host's.
-fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> io::Result<()> {
-    let mode = Mode::from_raw_mode(0o666);
-    match mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor)) {
-        Ok(()) => fs::set_permissions(by_fd(dev).join(name), fs::Permissions::from_mode(0o666)),
-        Err(rustix::io::Errno::PERM) => {
-            let path = by_fd(dev).join(name);
-            fs::File::create_new(&path)?;
-            Ok(mount_bind(format!("/dev/{name}"), &path)?)
-        }
-        Err(error) => Err(error.into()),
-    }
+/// Binds a device of the host. No other opens: a step may make devices, as in a
+/// container of Docker, but without control groups only `nodev` keeps it from
+/// the host's disks.
+fn device(dev: &OwnedFd, name: &str) -> io::Result<()> {
+    let path = by_fd(dev).join(name);
+    fs::File::create_new(&path)?;
+    Ok(mount_bind(format!("/dev/{name}"), &path)?)
 }
 
 /// `/sys`, read-only: of the step's own network namespace, or the host's.
@@ -269,13 +263,27 @@ fn sys(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
         .and_then(|at| Ok(mount_bind_recursive("/sys", by_fd(&at))?))
         .and_then(|()| below(root, "sys"))
         .and_then(|at| read_only(&at))
-        .or_fault("binding /sys")
+        .or_fault("binding /sys")?;
+    // What is mounted below comes along writable, and groups may be delegated
+    // to this user. In a network of its own a step sees none either.
+    match below(root, "sys/fs/cgroup") {
+        Ok(at) => mount("tmpfs", by_fd(&at), "tmpfs", flags, Some(c"size=0k,mode=0555"))
+            .or_fault("hiding /sys/fs/cgroup"),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Makes the mount that `fd` is on read-only, keeping the flags that it has.
 pub(super) fn read_only(fd: &OwnedFd) -> io::Result<()> {
+    restrict(fd, false)
+}
+
+/// Takes devices, and unless `writable` writing, from the mount that `fd` is on,
+/// keeping the flags that it has.
+fn restrict(fd: &OwnedFd, writable: bool) -> io::Result<()> {
     let has = rustix::fs::fstatvfs(fd)?.f_flag;
     let keep = [
+        (rustix::fs::StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
         (rustix::fs::StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
         (rustix::fs::StatVfsMountFlags::NODEV, MountFlags::NODEV),
         (rustix::fs::StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
@@ -286,7 +294,8 @@ pub(super) fn read_only(fd: &OwnedFd) -> io::Result<()> {
     let flags = keep
         .iter()
         .filter(|(has_it, _)| has.contains(*has_it))
-        .fold(MountFlags::BIND | MountFlags::RDONLY, |flags, (_, flag)| flags | *flag);
+        .fold(MountFlags::BIND | MountFlags::NODEV, |flags, (_, flag)| flags | *flag);
+    let flags = if writable { flags } else { flags | MountFlags::RDONLY };
     Ok(mount_remount(by_fd(fd), flags, "")?)
 }
 
@@ -303,7 +312,7 @@ fn job_mount(
         let is_dir = source.is_dir();
         target(root, &spec.target, is_dir)
             .and_then(|at| Ok(mount_bind_recursive(source, by_fd(&at))?))
-            .and_then(|()| if writable { Ok(()) } else { read_only(&below(root, &spec.target)?) })
+            .and_then(|()| restrict(&below(root, &spec.target)?, writable))
             .or_kind(FaultKind::Mount, &shown)
     };
     match &spec.kind {

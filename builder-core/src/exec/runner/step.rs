@@ -13,12 +13,12 @@ use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::UnshareFlags;
 
-use super::super::spec::{Fault, FaultKind, OrFault, Report, Step, WireEntry};
+use super::super::spec::{Fault, FaultKind, Ids, OrFault, Report, Step, WireEntry};
 use super::super::wire::{CONTENT, Wire};
 use super::super::{RootKind, sys};
 use super::mounts::{Prepared, Written};
 use super::{inside, mounts, next_order, remove, stopped, terminal, userns};
-use crate::root::capture::{EntrySink, walk_upper};
+use crate::root::capture::{EntrySink, Marks, walk_upper};
 use crate::root::copied::walk_changes;
 
 /// An errno that no system call of ours gives: the child has said already what
@@ -68,7 +68,7 @@ fn in_namespaces(wire: &Wire, step: &Step, stdio: Vec<OwnedFd>) -> Result<(), Fa
     }
     let ended = Report::Ended { code: status.code(), signal: status.signal() };
     wire.send(&ended, &[]).or_fault("telling that the step ended")?;
-    if step.capture && status.success() { capture(wire, &written) } else { Ok(()) }
+    if step.capture && status.success() { capture(wire, step.ids, &written) } else { Ok(()) }
 }
 
 /// Forks and executes the program.
@@ -139,13 +139,14 @@ fn wait(wire: &Wire, child: &mut Child) -> io::Result<(std::process::ExitStatus,
 }
 
 /// Tells Phoenix every entry that the step wrote.
-fn capture(wire: &Wire, written: &Written) -> Result<(), Fault> {
+fn capture(wire: &Wire, ids: Ids, written: &Written) -> Result<(), Fault> {
     let sink: EntrySink<'_> = &mut |entry, content| {
         wire.send(&Report::Entry(WireEntry::from(entry)), &[])?;
         content.map_or(Ok(()), |content| send_content(wire, content))
     };
+    let marks = if ids == Ids::Root { Marks::Trusted } else { Marks::User };
     let walked = match written {
-        Written::Upper(upper) => walk_upper(upper, sink),
+        Written::Upper(upper) => walk_upper(upper, marks, sink),
         Written::Copy(copy, before) => walk_changes(copy, before, sink),
     };
     walked.map_err(|error| Fault::new(FaultKind::Capture, error.to_string(), &error))
@@ -167,10 +168,14 @@ fn send_content(wire: &Wire, content: &mut dyn Read) -> io::Result<()> {
 fn clean_up(step: &Step) -> Result<(), Fault> {
     let _ = std::env::set_current_dir("/");
     let what = || format!("emptying {}", step.work.display());
-    for entry in fs::read_dir(&step.work).or_fault(what())? {
-        let entry = entry.or_fault(what())?;
+    let entries: Vec<_> =
+        fs::read_dir(&step.work).and_then(Iterator::collect::<io::Result<_>>).or_fault(what())?;
+    // All of them first: what is bound elsewhere is a mount point there, too.
+    for entry in &entries {
+        while unmount(entry.path(), UnmountFlags::DETACH).is_ok() {}
+    }
+    for entry in entries {
         let path = entry.path();
-        while unmount(&path, UnmountFlags::DETACH).is_ok() {}
         let name = entry.file_name();
         let written = name.as_encoded_bytes();
         let ours = |name: &&[u8]| written.starts_with(name);

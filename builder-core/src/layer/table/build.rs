@@ -165,7 +165,8 @@ impl TableBuilder {
         }
         let root = walk.run(&self, &mut out)?;
         let frame_count = frames.len() as u64;
-        let header = Header { facts, frames_at: out.at, frame_count, root };
+        let xattrs = self.nodes.iter().any(|node| !node.meta.xattrs.is_empty());
+        let header = Header { facts, frames_at: out.at, frame_count, root, xattrs };
         out.trailer(&header, frames).map_err(LayerError::io("writing the table"))
     }
 }

@@ -25,7 +25,7 @@ use crate::layer::{Compression, Extent};
 pub(super) const HEADER_LEN: usize = 256;
 pub(in crate::layer) const FRAME_RECORD: usize = 48;
 const MAGIC: &[u8; 8] = b"PHXTABLE";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A table that is not one, or was damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub(in crate::layer) struct Header {
     pub(in crate::layer) frames_at: u64,
     pub(in crate::layer) frame_count: u64,
     pub(in crate::layer) root: BlockRef,
+    /// Whether any file has extended attributes, or had before another entry
+    /// of the tar took its place.
+    pub(in crate::layer) xattrs: bool,
 }
 
 /// One frame: `FRAME_LEN` bytes of the tar (the last one fewer).
@@ -108,6 +111,7 @@ impl Header {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.root.hash);
+        out.push(u8::from(self.xattrs));
         out.resize(HEADER_LEN - 32, 0);
         let sum = *blake3::hash(&out).as_bytes();
         out.extend_from_slice(&sum);
@@ -145,6 +149,7 @@ impl Header {
             frames_at: at.fixed64()?,
             frame_count: at.fixed64()?,
             root: BlockRef { offset: at.fixed64()?, len: at.fixed64()?, hash: at.array()? },
+            xattrs: at.byte()? != 0,
         })
     }
 }

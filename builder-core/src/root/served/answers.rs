@@ -4,7 +4,7 @@
 //! |---|---|
 //! | LOOKUP | the node, or that it is absent, for ever |
 //! | GETATTR, READLINK, READ, READDIR | from the tree |
-//! | GETXATTR, LISTXATTR | from the tree; `overlay.*` never, or a file could steer overlayfs |
+//! | GETXATTR, LISTXATTR | from the tree; `overlay.*` never, or a file could steer overlayfs; ENOSYS once where no file has any, which spares a third of all questions |
 //! | OPEN, OPENDIR | ENOSYS once: the kernel then opens without asking |
 //! | READDIRPLUS | not negotiated: it would blur what was listed and what looked at |
 //! | ACCESS | not asked, by `default_permissions` |
@@ -36,6 +36,7 @@ const TTL: Duration = Duration::from_secs(1 << 31);
 /// What FUSE's library calls.
 pub(super) struct Server {
     tree: Arc<dyn Tree>,
+    xattrs: bool,
     failure: Failure,
     state: Mutex<State>,
 }
@@ -77,7 +78,8 @@ impl Drop for Guard<'_> {
 
 impl Server {
     pub(super) fn new(tree: Arc<dyn Tree>, failure: Failure) -> Self {
-        Self { tree, failure, state: Mutex::default() }
+        let xattrs = tree.has_xattrs();
+        Self { tree, xattrs, failure, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -200,6 +202,9 @@ impl Server {
 
     /// The attributes that are shown.
     fn xattrs(&self, ino: INodeNo) -> Result<Xattrs, Errno> {
+        if !self.xattrs {
+            return Err(Errno::ENOSYS);
+        }
         let (_, node) = self.known(ino)?;
         let mut xattrs = node.meta.xattrs;
         xattrs.retain(|name, _| !is_overlays(name));
@@ -276,11 +281,13 @@ impl Filesystem for Server {
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_EXPLICIT_INVAL_DATA,
-            // The kernel then enforces the lists that it is given as attributes.
-            InitFlags::FUSE_POSIX_ACL,
         ] {
             // What an older kernel lacks costs time only.
             let _ = config.add_capabilities(flag);
+        }
+        if self.xattrs {
+            // The kernel then enforces the lists that it is given as attributes.
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
         }
         Ok(())
     }

@@ -80,16 +80,13 @@ impl Partial {
     }
 }
 
-/// Whether the file is there and has the right digest. A wrong one is removed.
+/// Whether the file is there and has the right digest. A wrong one stays: what
+/// is fetched takes its place, and another build may just have done so.
 pub(super) fn is_good(path: &Path, wanted: &Wanted) -> bool {
     let Ok(mut file) = File::open(path) else { return false };
     let mut hash = Sha256::new();
-    let good = copy_into(&mut file, &mut hash).is_ok_and(|len| len == wanted.size)
-        && <[u8; 32]>::from(hash.finalize()) == *wanted.sha256.as_bytes();
-    if !good {
-        let _ = fs::remove_file(path);
-    }
-    good
+    copy_into(&mut file, &mut hash).is_ok_and(|len| len == wanted.size)
+        && <[u8; 32]>::from(hash.finalize()) == *wanted.sha256.as_bytes()
 }
 
 /// Hashes a file to its end; gives its length.
