@@ -7,6 +7,7 @@
 //! that nobody can write.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -28,17 +29,19 @@ pub(super) fn sealed(program: &Path) -> io::Result<PathBuf> {
     let found = file.metadata()?;
     let identity = (found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec());
     let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let copies = copies.get_or_insert_default();
-    if !copies.contains_key(&identity) {
-        let mut magic = [0; 4];
-        if file.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
-            return Ok(program.to_owned());
+    let memory = match copies.get_or_insert_default().entry(identity) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let mut magic = [0; 4];
+            if file.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
+                return Ok(program.to_owned());
+            }
+            file.rewind()?;
+            new.insert(copy(&mut file)?)
         }
-        file.rewind()?;
-        copies.insert(identity, copy(&mut file)?);
-    }
+    };
     // It is the child that opens this, which has the same descriptors.
-    Ok(PathBuf::from(format!("/proc/self/fd/{}", copies[&identity].as_raw_fd())))
+    Ok(PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd())))
 }
 
 fn copy(file: &mut File) -> io::Result<OwnedFd> {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount,
@@ -29,6 +29,7 @@ use crate::root::served::MOUNT_OPTIONS;
 /// no mount option names a path of the host.
 const ROOT: &str = "root";
 const STAGING: &str = "staging";
+const DEVICE_NODES: &str = "devices";
 const UPPER: &str = "upper";
 
 /// Where the step's root is.
@@ -51,11 +52,14 @@ pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<Prepared, Fault> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fault("making mounts private")?;
     std::env::set_current_dir(&step.work).or_fault(format!("entering {}", step.work.display()))?;
-    for dir in [ROOT, STAGING] {
+    for dir in [ROOT, STAGING, DEVICE_NODES] {
         make_dir(dir, 0o755).or_fault("making the work directory")?;
     }
     // Mode 0: nothing in it is found by a name but what is bound from it.
     mount("tmpfs", STAGING, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0700"))
+        .or_fault("mounting tmpfs")?;
+    let flags = MountFlags::NOSUID | MountFlags::STRICTATIME;
+    mount("tmpfs", DEVICE_NODES, "tmpfs", flags, Some(c"mode=0700,size=64k"))
         .or_fault("mounting tmpfs")?;
     let written = if written_root(wire, step)? {
         Written::Upper(step.work.join(UPPER))
@@ -208,7 +212,14 @@ fn mount_below(
         .or_fault(format!("mounting /{target}"))
 }
 
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -224,8 +235,8 @@ fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::STRICTATIME;
     let dev = mount_below(root, "dev", "tmpfs", flags, "mode=755,size=65536k")?;
     let path = by_fd(&dev);
-    for name in DEVICES {
-        device(&dev, name).or_fault(format!("binding /dev/{name}"))?;
+    for (name, major, minor) in DEVICES {
+        device(&dev, name, major, minor).or_fault(format!("making /dev/{name}"))?;
     }
     for (name, target) in LINKS {
         symlink(target, path.join(name)).or_fault("making links in /dev")?;
@@ -241,13 +252,23 @@ fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Binds a device of the host. No other opens: a step may make devices, as in a
-/// container of Docker, but without control groups only `nodev` keeps it from
-/// the host's disks.
-fn device(dev: &OwnedFd, name: &str) -> io::Result<()> {
+/// Binds a device of our own making, or where that is not allowed the host's. No
+/// other opens: a step may make devices, as in a container of Docker, but
+/// without control groups only `nodev` on all that it can write to keeps it from
+/// the host's disks. (The host's own nodes are not for root's `chmod`.)
+fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> io::Result<()> {
     let path = by_fd(dev).join(name);
     fs::File::create_new(&path)?;
-    Ok(mount_bind(format!("/dev/{name}"), &path)?)
+    let made = Path::new(DEVICE_NODES).join(name);
+    let mode = Mode::from_raw_mode(0o666);
+    match mknodat(CWD, &made, FileType::CharacterDevice, mode, makedev(major, minor)) {
+        Ok(()) => {
+            fs::set_permissions(&made, fs::Permissions::from_mode(0o666))?;
+            Ok(mount_bind(&made, &path)?)
+        }
+        Err(rustix::io::Errno::PERM) => Ok(mount_bind(format!("/dev/{name}"), &path)?),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `/sys`, read-only: of the step's own network namespace, or the host's.
