@@ -79,8 +79,9 @@ fn what_builds_left_lying_about_goes_too() {
         place.write(&format!("s/{orphan}/{}", "ab".repeat(32)), "orphan");
     }
     place.write("s/phoenix/downloads/sha256/new", "fetched just now");
-    place.write("s/phoenix/work/dir-dead.d/file", "of a killed build");
-    place.write("s/phoenix/work/dir-dead.lock", "");
+    let killed = ["s", "phoenix", "work", "dir-dead"].join("/");
+    place.write(&format!("{killed}.d/file"), "of a killed build");
+    place.write(&format!("{killed}.lock"), "");
     let pruned = prune(&place, &[]);
     for kind in ["blobs", "tables", "data", "captured"] {
         assert!(removed(&pruned, kind) >= 1, "{kind}: {pruned}");

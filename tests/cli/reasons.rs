@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use builder_core::store::Store;
 use serde_json::Value;
 
+use crate::build::with_busybox;
 use crate::phoenix::Home;
 
 const RECIPE: &str = "\
@@ -48,21 +48,8 @@ fn steps(said: &Value) -> Steps {
 /// cannot run.
 fn home() -> Option<Home> {
     let home = Home::new();
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
-    let can_run = fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
-    let Some(busybox) = busybox.filter(|_| can_run) else {
-        let strict = std::env::var_os("PHOENIX_TESTS_STRICT").is_some_and(|v| v == "1");
-        assert!(!strict, "busybox-static or /dev/fuse is missing");
-        println!("SKIPPED: busybox-static or /dev/fuse is missing");
-        return None;
-    };
+    with_busybox(&home)?;
     home.write("root/etc/motd", "hello");
-    fs::create_dir_all(home.path("root/bin")).expect("made");
-    fs::copy(busybox, home.path("root/bin/busybox")).expect("copied");
-    for tool in ["sh", "cat", "test", "echo"] {
-        let link = home.path(format!("root/bin/{tool}"));
-        std::os::unix::fs::symlink("busybox", link).expect("linked");
-    }
     for name in ["app/a", "app/b", "extra/x"] {
         home.write(name, name);
     }

@@ -42,10 +42,14 @@ const WORDS: [&[u8]; 24] = [
     b"\r\n",
 ];
 
-/// SplitMix64.
+/// SplitMix64: random numbers that stay the same for ever.
 pub(crate) struct Rng(u64);
 
 impl Rng {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -76,7 +80,7 @@ pub(crate) fn hammer(
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let fresh = if long.is_some() { since.as_secs() } else { 1 };
     let seed = number("PHOENIX_FUZZ_SEED").unwrap_or(fresh);
-    let mut rng = Rng(seed);
+    let mut rng = Rng::new(seed);
     let began = Instant::now();
     for seed in seeds {
         parse(seed);

@@ -104,7 +104,7 @@ pub(super) fn run(
     };
     let process = Process {
         argv,
-        env: with_proxies(env, &inner.proxy_env),
+        env: crate::solve::with_proxies(env, &inner.proxy_env),
         cwd: request.workdir.clone().unwrap_or_else(|| config.workdir().to_owned()),
         uid: user.uid,
         gid: user.gid,
@@ -120,15 +120,4 @@ pub(super) fn run(
         .map_err(|source| crate::error::Error::Io { path: root.clone(), source })?;
     let job = Job { root: view, work: root, process, mounts: Vec::new(), keep: Keep::Discard };
     Ok(inner.executor.run(job, &mut Streams(streams), cancel)?)
-}
-
-/// The host's proxies, where neither image nor request names another.
-fn with_proxies(
-    mut env: Vec<(String, String)>,
-    proxies: &[(String, String)],
-) -> Vec<(String, String)> {
-    let unset = |(name, _): &&(String, String)| env.iter().all(|(known, _)| known != name);
-    let added: Vec<_> = proxies.iter().filter(unset).cloned().collect();
-    env.extend(added);
-    env
 }

@@ -9,7 +9,7 @@ use super::{Cancel, ExecError, IdMap};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath};
 use crate::view::walk::walk;
-use crate::view::{Node, NodeKind, Tree, TreeError};
+use crate::view::{Node, Tree, TreeError};
 
 /// How a tree was sent.
 pub(super) enum Sent {
@@ -79,19 +79,8 @@ fn change(path: &LayerPath, node: &Node, groups: &mut HashMap<LayerPath, LayerPa
             return Change::Hardlink { target: target.clone() };
         }
     }
-    let kind = match &node.kind {
-        NodeKind::File { size } => {
-            Kind::File { size: *size, content: ContentDigest::from_bytes([0; 32]) }
-        }
-        NodeKind::Directory => Kind::Directory,
-        NodeKind::Symlink { target } => Kind::Symlink { target: target.clone() },
-        NodeKind::CharDevice { major, minor } => Kind::CharDevice { major: *major, minor: *minor },
-        NodeKind::BlockDevice { major, minor } => {
-            Kind::BlockDevice { major: *major, minor: *minor }
-        }
-        NodeKind::Fifo => Kind::Fifo,
-        NodeKind::Socket => Kind::Socket,
-    };
+    // Who reads it asks the tree for the content, never for its digest.
+    let kind = node.kind.clone().with_content(ContentDigest::from_bytes([0; 32]));
     Change::Present { meta: node.meta.clone(), kind }
 }
 

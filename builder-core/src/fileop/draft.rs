@@ -137,13 +137,5 @@ impl<'a> Draft<'a> {
 
 /// A node as an entry's kind; `None` for a socket, which no layer holds.
 pub(super) fn kind(node: &Node) -> Option<Kind> {
-    Some(match node.kind.clone() {
-        NodeKind::File { size } => Kind::File { size, content: UNKNOWN },
-        NodeKind::Directory => Kind::Directory,
-        NodeKind::Symlink { target } => Kind::Symlink { target },
-        NodeKind::CharDevice { major, minor } => Kind::CharDevice { major, minor },
-        NodeKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
-        NodeKind::Fifo => Kind::Fifo,
-        NodeKind::Socket => return None,
-    })
+    (node.kind != NodeKind::Socket).then(|| node.kind.clone().with_content(UNKNOWN))
 }

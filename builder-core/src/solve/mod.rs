@@ -177,6 +177,17 @@ fn fail(
     })
 }
 
+/// `env` and the host's proxies, where it does not name another.
+pub(crate) fn with_proxies(
+    mut env: Vec<(String, String)>,
+    proxies: &[(String, String)],
+) -> Vec<(String, String)> {
+    let unset = |(name, _): &&(String, String)| env.iter().all(|(known, _)| known != name);
+    let added: Vec<_> = proxies.iter().filter(unset).cloned().collect();
+    env.extend(added);
+    env
+}
+
 /// The environment of a process in an image: the config's, `over` it, and
 /// what every process needs.
 pub(crate) fn environment<'a>(

@@ -172,10 +172,7 @@ fn context_is_unchanged(session: &Session<'_>) -> Result<(), StepCause> {
 }
 
 fn process(session: &Session<'_>, exec: &Exec, prepared: &Prepared) -> Process {
-    let mut env = prepared.env.clone();
-    let unset = |(name, _): &&(String, String)| env.iter().all(|(known, _)| known != name);
-    let proxies: Vec<_> = session.proxy_env.iter().filter(unset).cloned().collect();
-    env.extend(proxies);
+    let mut env = super::with_proxies(prepared.env.clone(), session.proxy_env);
     env.extend(secrets::variables(exec, session.secrets));
     Process {
         argv: exec.command.argv(),

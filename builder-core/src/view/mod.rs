@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use merge::View;
 
 use crate::digest::ContentDigest;
-use crate::layer::{LayerError, LayerPath, Meta, Mtime};
+use crate::layer::{Kind, LayerError, LayerPath, Meta, Mtime};
 
 /// Errors of trees.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +180,22 @@ impl io::Read for FromStart {
         let read = self.file.read_at(self.offset, buf)?;
         self.offset += read as u64;
         Ok(read)
+    }
+}
+
+impl NodeKind {
+    /// The same as a layer has it; `content` is that of a regular file.
+    #[must_use]
+    pub fn with_content(self, content: ContentDigest) -> Kind {
+        match self {
+            Self::File { size } => Kind::File { size, content },
+            Self::Directory => Kind::Directory,
+            Self::Symlink { target } => Kind::Symlink { target },
+            Self::CharDevice { major, minor } => Kind::CharDevice { major, minor },
+            Self::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
+            Self::Fifo => Kind::Fifo,
+            Self::Socket => Kind::Socket,
+        }
     }
 }
 

@@ -1,25 +1,18 @@
 //! Random numbers that stay the same for ever: a seed is a case.
 
-/// SplitMix64.
-#[derive(Debug, Clone)]
-pub(super) struct Rng(u64);
+use crate::mutate;
+
+/// The generator of the mutations, with what a world is made by.
+pub(super) struct Rng(mutate::Rng);
 
 impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(mutate::Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// At least 0, less than `n`.
     pub(super) fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).expect("it is less than n")
+        self.0.below(n)
     }
 
     /// True in one of `n` cases.
