@@ -51,9 +51,43 @@ fn copy(file: &mut File) -> io::Result<OwnedFd> {
         .or_else(|_| memfd_create("phoenix-runner", flags))?;
     let mut memory = File::from(memory);
     io::copy(file, &mut memory)?;
-    fcntl_add_seals(
-        &memory,
-        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-    )?;
+    seal(&memory)?;
     Ok(memory.into())
+}
+
+/// Nobody can write to it from here on.
+fn seal(memory: &File) -> io::Result<()> {
+    // Not `WRITE`, which adds only that existing writable mappings end (there
+    // is none) and is busy while the kernel holds a page for a moment, as it
+    // does to move it or to splice it.
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
+    Ok(fcntl_add_seals(memory, seals)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use rustix::pipe::{SpliceFlags, pipe, splice};
+
+    use super::*;
+
+    #[test]
+    fn a_copy_is_sealed_against_writing_also_while_the_kernel_holds_its_pages() {
+        let memory = memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+        let mut memory = File::from(memory.expect("memory"));
+        memory.write_all(&[1; 8192]).expect("written");
+        let (read, write) = pipe().expect("a pipe");
+        let held = splice(&memory, Some(&mut 0), &write, None, 4096, SpliceFlags::empty());
+        assert_eq!(held.expect("spliced"), 4096);
+        seal(&memory).expect("sealed");
+        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let again = File::options().write(true).open(path);
+        for mut file in [Ok(memory), again].into_iter().flatten() {
+            file.rewind().expect("it can be sought");
+            assert!(file.write_all(b"x").is_err());
+            assert!(file.set_len(0).is_err() && file.set_len(9000).is_err());
+        }
+        drop(read);
+    }
 }
