@@ -1,5 +1,8 @@
 //! The recipes of the repository, as a new user meets them: root and an
 //! ordinary user with subordinate ids build the same images, and these run.
+//!
+//! Needs the host's mirror of Debian and, for `python` and `node`, the indices
+//! that pip and npm ask.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -8,6 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::tools;
+
+/// Installs so many packages that it is built once only, by root.
+const LARGE: &str = "node";
+
+/// Whom this host trusts: it may be behind a proxy that signs for others.
+const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An ordinary user, made for the test and removed with the value.
 struct User {
@@ -61,6 +70,18 @@ impl Builder<'_> {
     fn run(&self, args: &[&str]) -> String {
         tools::success(&mut self.command(args)).trim().to_owned()
     }
+
+    /// Builds a recipe under its own name, and gives the digest.
+    fn build(&self, name: &str, more: &[&str]) -> String {
+        let recipe = format!("recipes/{name}");
+        let trust = format!("id=ca,src={TRUST}");
+        let mut args = vec!["build", "-q", &recipe, "-t", name];
+        if Path::new(TRUST).is_file() {
+            args.extend(["--secret", &trust]);
+        }
+        args.extend(more);
+        self.run(&args)
+    }
 }
 
 fn path() -> std::ffi::OsString {
@@ -107,7 +128,7 @@ fn give(dir: &Path, user: &User) {
 }
 
 #[test]
-fn every_recipe_becomes_the_same_image_for_root_and_for_an_ordinary_user() {
+fn every_recipe_is_built_and_is_the_same_image_for_root_and_for_an_ordinary_user() {
     if !able() {
         return;
     }
@@ -119,11 +140,11 @@ fn every_recipe_becomes_the_same_image_for_root_and_for_an_ordinary_user() {
     let root = Builder::new(&place.path().join("root"), None);
     let other = Builder::new(&place.path().join("user"), Some(&user));
     let names = names();
-    assert!(names.contains(&"hello".to_owned()) && names.contains(&"web".to_owned()), "{names:?}");
+    assert_eq!(names, ["cache", "hello", "node", "python", "web"]);
     let mut digests = Vec::new();
     for name in &names {
         // Writes the lock that the second build is held to.
-        digests.push(root.run(&["build", "-q", &format!("recipes/{name}"), "-t", name]));
+        digests.push(root.build(name, &[]));
         let lock = format!("recipes/{name}/recipe.lock");
         fs::copy(root.dir.join(&lock), other.dir.join(&lock)).expect("the build locks its base");
     }
@@ -134,10 +155,8 @@ fn every_recipe_becomes_the_same_image_for_root_and_for_an_ordinary_user() {
     tools::run("cp", ["-r".as_ref(), from.as_os_str(), to.as_os_str()]);
     give(&other.dir, &user);
     chown(&other.dir, Some(user.uid), Some(user.gid)).expect("root may");
-    for (name, digest) in names.iter().zip(&digests) {
-        let recipe = format!("recipes/{name}");
-        let built = other.run(&["build", "-q", "--locked", &recipe, "-t", name]);
-        assert_eq!(&built, digest, "{name}");
+    for (name, digest) in names.iter().zip(&digests).filter(|(name, _)| *name != LARGE) {
+        assert_eq!(&other.build(name, &["--locked"]), digest, "{name}");
     }
     for builder in [&root, &other] {
         assert_eq!(builder.run(&["run", "hello"]), "Hello, Phoenix!");
