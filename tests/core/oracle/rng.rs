@@ -3,24 +3,27 @@
 use crate::mutate;
 
 /// The generator of the mutations, with what a world is made by.
-pub(super) struct Rng(mutate::Rng);
+pub(crate) struct Rng(mutate::Rng);
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(mutate::Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    pub(crate) fn new(seed: u64) -> Self {
+        // Its states are a fixed step apart, so neighbouring seeds as they are,
+        // or as multiples of that step, would give one stream from other places.
+        let scattered = mutate::Rng::new(seed).below(usize::MAX);
+        Self(mutate::Rng::new(scattered as u64))
     }
 
     /// At least 0, less than `n`.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0.below(n)
     }
 
     /// True in one of `n` cases.
-    pub(super) fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub(super) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 }
