@@ -17,7 +17,7 @@ use builder_core::view::{Links, Node, NodeKind, Tree, TreeError};
 use crate::exec_support::{Bench, Memory, Seen, as_user, path, sh, skip};
 
 /// The probe, compiled once; `None` (said loudly) where there is no compiler.
-fn probe() -> Option<&'static [u8]> {
+pub(crate) fn probe() -> Option<&'static [u8]> {
     static PROBE: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let build = || {
         if let Some(path) = std::env::var_os("PROBE") {

@@ -12,6 +12,7 @@ mod floors;
 mod identity;
 mod oracle;
 mod recipe;
+mod reuse;
 
 #[path = "../fuzz/mutate.rs"]
 mod mutate;

@@ -6,7 +6,7 @@
 
 mod model;
 mod reuse;
-mod rng;
+pub(crate) mod rng;
 mod world;
 
 use std::collections::{HashMap, HashSet};
@@ -57,7 +57,7 @@ struct Case {
 
 /// A directory, in memory where there is one: the promises here are not about
 /// what survives a power cut, and syncing would take most of the time.
-fn place() -> tempfile::TempDir {
+pub(crate) fn place() -> tempfile::TempDir {
     let in_memory = tempfile::tempdir_in("/dev/shm");
     in_memory.or_else(|_| tempfile::tempdir()).expect("a directory")
 }
@@ -275,7 +275,7 @@ fn run(seed: u64, busybox: &[u8]) {
     case.build(&first, NoCache::Never);
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

@@ -1,0 +1,102 @@
+//! Never a wrong reuse: random recipes over random bases and contexts, edited
+//! at random. Whatever earlier builds left in the store, a build gives the
+//! image that it gives in a store that knows nothing.
+//!
+//! A case is a seed. `PHOENIX_REUSE_CASES=10000` tries more of them,
+//! `PHOENIX_REUSE_FIRST=501` others, `PHOENIX_REUSE_SEED=7` one. What fails is
+//! made as small as it can be, and told with the paths that differ. A world
+//! that does not give the same twice in an empty store says nothing of reuse,
+//! and is counted apart.
+
+mod case;
+mod edit;
+mod scene;
+mod shrink;
+mod tree;
+mod words;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use self::case::{Case, Tally, Verdict};
+use self::scene::Kit;
+use crate::exec_support::skip;
+use crate::oracle::number;
+
+/// Cases that failed once.
+const REGRESSIONS: &[u64] = &[];
+
+/// Failures after which there is no point in going on.
+const ENOUGH: usize = 5;
+
+/// What all cases together showed.
+#[derive(Debug, Default)]
+struct Shown {
+    cases: usize,
+    tally: Tally,
+    unsteady: Vec<u64>,
+    wrong: Vec<String>,
+}
+
+fn all(seeds: &[u64], kit: &Kit) -> Shown {
+    let shown = Mutex::new(Shown::default());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (case, mut tally) = (Case::new(*seed), Tally::default());
+            if seeds.len() == 1 {
+                eprintln!("{}", shrink::told(&case));
+            }
+            let verdict = case.judge(kit, &mut tally);
+            let wrong = match &verdict {
+                Verdict::Wrong(why) => {
+                    let (small, why) = shrink::shrink(case, why.clone(), kit);
+                    Some(format!("seed {seed}\n{}\n{why}", shrink::told(&small)))
+                }
+                _ => None,
+            };
+            let mut shown = shown.lock().expect("no thread panics here");
+            shown.cases += 1;
+            shown.tally.add(tally);
+            if let Verdict::Unsteady(why) = verdict {
+                eprintln!("seed {seed} gives now this, now that: {why}");
+                shown.unsteady.push(*seed);
+            }
+            if let Some(wrong) = wrong {
+                eprintln!("WRONG: {wrong}");
+                shown.wrong.push(wrong);
+            }
+            if shown.wrong.len() >= ENOUGH {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(work);
+        }
+    });
+    shown.into_inner().expect("no thread panicked")
+}
+
+#[test]
+fn what_is_reused_is_what_a_build_in_an_empty_store_makes() {
+    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        return skip("/dev/fuse cannot be opened");
+    }
+    let Some(kit) = Kit::light() else {
+        return skip("no static busybox (busybox-static) or no C compiler");
+    };
+    let seeds: Vec<u64> = match number("PHOENIX_REUSE_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let first = number("PHOENIX_REUSE_FIRST").unwrap_or(1);
+            let cases = number("PHOENIX_REUSE_CASES").unwrap_or(300);
+            REGRESSIONS.iter().copied().chain(first..first + cases).collect()
+        }
+    };
+    let shown = all(&seeds, &kit);
+    eprintln!("{} cases, {:?}, unsteady: {:?}", shown.cases, shown.tally, shown.unsteady);
+    assert!(shown.wrong.is_empty(), "{}", shown.wrong.join("\n\n"));
+}
