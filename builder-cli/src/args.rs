@@ -95,6 +95,10 @@ pub(crate) struct ReuseArgs {
     #[arg(default_missing_value = "")]
     pub(crate) no_cache: Vec<String>,
 
+    /// Run again what would be reused, compare what it makes, and fail naming what differs
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+
     /// Run tests again that have passed before
     #[arg(long)]
     pub(crate) retest: bool,

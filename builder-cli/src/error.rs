@@ -250,7 +250,7 @@ fn engine_exit(error: &EngineError) -> Exit {
             _ => Exit::BuildFailed,
         },
         EngineError::Canceled => Exit::Interrupted,
-        EngineError::NotReproducible { .. } => Exit::BuildFailed,
+        EngineError::NotReproducible { .. } | EngineError::WrongReuse { .. } => Exit::BuildFailed,
         EngineError::NoStage { .. } | EngineError::Tag(_) => Exit::Usage,
         EngineError::Exec(error) => exec_exit(error),
         _ => Exit::Trouble,

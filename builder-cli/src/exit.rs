@@ -34,7 +34,7 @@ pub(crate) enum Exit {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done
-  1    the build failed: a step, a test, or --check-reproducible
+  1    the build failed: a step, a test, --check-reproducible or --paranoid
   2    the command line is wrong
   3    the recipe is wrong
   4    this host cannot: see `phoenix doctor`

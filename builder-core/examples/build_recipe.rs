@@ -44,6 +44,7 @@ impl Sink for Teller {
             Event::Finished { vertex, status, reason, .. } => {
                 let word = match status {
                     Status::Cached => "cached",
+                    Status::Reused => "reused",
                     Status::Ran => "ran",
                     Status::Failed(_) => "failed",
                     Status::Canceled => "canceled",

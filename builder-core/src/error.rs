@@ -8,7 +8,7 @@ use crate::exec::ExecError;
 use crate::image::{ImageError, TagError};
 use crate::layer::LayerError;
 use crate::output::OutputError;
-use crate::solve::{StepError, StepReport};
+use crate::solve::{StepError, StepReport, Wrong};
 use crate::source::debian::DebianError;
 use crate::source::local::ContextError;
 use crate::store::StoreError;
@@ -52,6 +52,12 @@ pub enum Error {
     NotReproducible {
         /// The files that differ, and how.
         differences: Vec<String>,
+    },
+    /// `paranoid` found results that stand and that are not what their steps make.
+    #[error("{}", wrong(found))]
+    WrongReuse {
+        /// Of which steps, and what differs.
+        found: Vec<Wrong>,
     },
     /// A name cannot name an image.
     #[error(transparent)]
@@ -100,4 +106,11 @@ pub enum Error {
     /// A thread of the build panicked: a defect.
     #[error("the build ended by a panic; please report this")]
     Panicked,
+}
+
+fn wrong(found: &[Wrong]) -> String {
+    let one = |Wrong { step, paths, .. }: &Wrong| {
+        format!("reusing the result of `{step}` would be wrong:\n  {}", paths.join("\n  "))
+    };
+    found.iter().map(one).collect::<Vec<_>>().join("\n")
 }

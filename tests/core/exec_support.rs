@@ -204,7 +204,14 @@ impl Bench {
 
     pub(crate) fn job(&self, process: Process, mounts: Vec<JobMount>) -> Job {
         let work = tempfile::tempdir_in(self.work.path()).expect("a directory").keep();
-        Job { root: Arc::new(self.tree.clone()), work, process, mounts, keep: Keep::Capture }
+        Job {
+            root: Arc::new(self.tree.clone()),
+            work,
+            process,
+            mounts,
+            keep: Keep::Capture,
+            recorder: None,
+        }
     }
 
     pub(crate) fn try_run(&self, job: Job, cancel: &Cancel) -> (Seen, Result<Exit, ExecError>) {

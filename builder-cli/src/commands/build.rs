@@ -82,6 +82,7 @@ pub(crate) fn request(
         stage: reuse.stage.clone(),
         no_cache: no_cache(&reuse.no_cache),
         retest: reuse.retest,
+        paranoid: reuse.paranoid,
         secrets: secrets(&reuse.secrets, settings)?,
         created: settings.source_date_epoch()?,
         lock: read_lock(recipe)?,
@@ -206,18 +207,20 @@ pub(crate) fn step(step: &StepReport) -> Value {
 fn word(status: StepStatus) -> &'static str {
     match status {
         StepStatus::Cached => "cached",
+        StepStatus::Reused => "reused",
         StepStatus::Ran => "ran",
     }
 }
 
 fn summary(built: &BuildResult) -> Built {
-    let cached = built.steps.iter().filter(|step| step.status == StepStatus::Cached).count();
+    let count = |status| built.steps.iter().filter(|step| step.status == status).count();
     Built {
         digest: built.digest.to_string(),
         config_digest: built.config_digest.to_string(),
         tags: built.tags.clone(),
-        cached,
-        ran: built.steps.len() - cached,
+        cached: count(StepStatus::Cached),
+        reused: count(StepStatus::Reused),
+        ran: count(StepStatus::Ran),
     }
 }
 
@@ -244,6 +247,8 @@ mod tests {
                 reason: "`Makefile` differs".to_owned(),
                 duration: Duration::from_millis(1234),
                 layer: Some(DiffId::from_bytes([4; 32])),
+                saw: None,
+                because: Vec::new(),
             }],
             new_lock: None,
         };

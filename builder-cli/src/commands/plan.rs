@@ -33,6 +33,7 @@ fn text(steps: &[StepReport]) -> String {
     let row = |step: &StepReport| {
         let status = match step.status {
             StepStatus::Cached => "cached",
+            StepStatus::Reused => "reused",
             StepStatus::Ran => "run",
         };
         [status, &step.stage, &step.name, &step.reason].map(str::to_owned).to_vec()

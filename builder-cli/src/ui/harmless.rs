@@ -19,7 +19,7 @@ pub(super) fn harmless(event: Event) -> Event {
         Event::Finished { vertex, status, reason, duration, layer } => {
             let status = match status {
                 Status::Failed(error) => Status::Failed(lines(&error)),
-                Status::Cached | Status::Ran | Status::Canceled => status,
+                Status::Cached | Status::Reused | Status::Ran | Status::Canceled => status,
             };
             Event::Finished { vertex, status, reason: lines(&reason), duration, layer }
         }

@@ -12,7 +12,7 @@
 //! | `progress` | `step`, `what`, `done`, `total` or null, `unit`: `bytes` or `items` |
 //! | `output` | `step`, `stream`: `stdout` or `stderr`, `text` (U+FFFD for what is not UTF-8) |
 //! | `warning` | `step` or null, `message` |
-//! | `finished` | `step`, `status`: `cached`, `ran`, `failed` or `canceled`, `error` or null, `reason`, `duration_ms`, `layer` or null |
+//! | `finished` | `step`, `status`: `cached`, `reused`, `ran`, `failed` or `canceled`, `error` or null, `reason`, `duration_ms`, `layer` or null |
 //! | `exporting` | `what` |
 //! | `built` | `image`: `{digest, config_digest, tags}`: the last line of a build that succeeded |
 //! | `failed` | `exit`, `message`, `causes`, `hints`, `place`: `{file, line, column}` in the recipe, or null: the last line of one that did not |
@@ -128,6 +128,7 @@ fn fields(event: Event) -> (&'static str, Value) {
         Event::Finished { vertex, status, reason, duration, layer } => {
             let (status, error) = match status {
                 Status::Cached => ("cached", None),
+                Status::Reused => ("reused", None),
                 Status::Ran => ("ran", None),
                 Status::Failed(error) => ("failed", Some(error)),
                 Status::Canceled => ("canceled", None),
@@ -191,6 +192,7 @@ mod tests {
             config_digest: "sha256:b".to_owned(),
             tags: vec!["app:1".to_owned()],
             cached: 0,
+            reused: 0,
             ran: 1,
         }));
         let (chain, hints) = (["a".to_owned(), "b".to_owned()], []);

@@ -59,6 +59,8 @@ pub(crate) struct Built {
     pub(crate) tags: Vec<String>,
     /// How many steps stood.
     pub(crate) cached: usize,
+    /// How many stood although their input changed.
+    pub(crate) reused: usize,
     /// How many ran.
     pub(crate) ran: usize,
 }
@@ -68,9 +70,9 @@ impl Built {
     fn sentence(&self, took: Duration) -> String {
         let name =
             if self.tags.is_empty() { String::new() } else { format!("{} ", self.tags.join(", ")) };
-        let (digest, cached, ran) = (&self.digest, self.cached, self.ran);
+        let Self { digest, cached, reused, ran, .. } = self;
         let took = text::seconds(took);
-        format!("built {name}{digest} in {took}: {cached} cached, {ran} ran")
+        format!("built {name}{digest} in {took}: {cached} cached, {reused} reused, {ran} ran")
     }
 }
 

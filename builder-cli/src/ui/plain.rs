@@ -158,6 +158,7 @@ fn ended(
     match status {
         Status::Cached if reason.is_empty() => writeln!(out, "#{number} CACHED")?,
         Status::Cached => writeln!(out, "#{number} CACHED {reason}")?,
+        Status::Reused => writeln!(out, "#{number} REUSED {reason}")?,
         Status::Ran => writeln!(out, "#{number} DONE {took}")?,
         Status::Canceled if step.shown => writeln!(out, "#{number} CANCELED")?,
         Status::Canceled => {}

@@ -104,6 +104,10 @@ impl Tty {
                 let why = faint.apply_to(format!("cached {reason}"));
                 self.print(&format!("{} {name} {why}", good.apply_to("=")));
             }
+            Status::Reused => {
+                let why = faint.apply_to(format!("reused {reason}"));
+                self.print(&format!("{} {name} {why}", good.apply_to("=")));
+            }
             Status::Ran => {
                 self.print(&format!("{} {name} {}", good.apply_to("✓"), faint.apply_to(took)));
             }

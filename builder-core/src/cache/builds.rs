@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::Saw;
 use crate::digest::CacheKey;
 
 /// Most steps that are kept: builds that fail again and again under other
@@ -21,6 +22,9 @@ pub struct StepRecord {
     pub position: usize,
     /// The key that it had.
     pub key: CacheKey,
+    /// The execution whose result it has, where it looked at its trees itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saw: Option<Saw>,
 }
 
 /// The steps that the last build of a recipe came to, and whether it ended well.
@@ -71,7 +75,7 @@ mod tests {
 
     fn step(name: &str, position: usize) -> StepRecord {
         let key = CacheKey::from_bytes([u8::try_from(position).expect("small"); 32]);
-        StepRecord { stage: "main".into(), name: name.into(), position, key }
+        StepRecord { stage: "main".into(), name: name.into(), position, key, saw: None }
     }
 
     #[test]

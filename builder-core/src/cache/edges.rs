@@ -1,13 +1,17 @@
 //! What the records of a cache keep alive, for garbage collection.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{
-    BUILDS, BuildRecord, Cache, CacheError, LAYERS, LayerIndex, Outcome, PARTS, RESULTS, Record,
-    SOURCES, SourceRecord,
+    ANSWERS, BUILDS, BuildRecord, Cache, CacheError, LAYERS, LayerIndex, OBSERVED, Observed,
+    Outcome, PARTS, PATHSETS, RESULTS, Record, SOURCES, SourceRecord,
 };
+use crate::digest::DiffId;
 use crate::layer::LayerDesc;
+
+/// How long it is remembered that a step had a result which was removed since.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A record that names layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,20 @@ impl Cache {
         Ok(all)
     }
 
+    fn all_observed(&self) -> Result<Vec<(String, Vec<Observed>)>, CacheError> {
+        let names = self.store.list_records(OBSERVED)?.into_iter();
+        let read = |name: String| {
+            let found = self.read::<Vec<Observed>>(OBSERVED, &name);
+            Ok((name, found?.unwrap_or_default()))
+        };
+        names.map(read).collect()
+    }
+
+    fn is_recent(&self, area: &str, name: &str) -> bool {
+        let used = self.store.record_used(area, name);
+        used.and_then(|at| at.elapsed().ok()).is_none_or(|age| age < REMEMBERED)
+    }
+
     fn entry(&self, area: &'static str, name: String, layers: Vec<LayerDesc>) -> Named {
         let used = self.store.record_used(area, &name).unwrap_or(SystemTime::UNIX_EPOCH);
         Named { area, name, used, layers }
@@ -63,7 +81,11 @@ impl Cache {
         history: bool,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, CacheError> {
         let mut areas: BTreeMap<&str, BTreeSet<String>> =
-            [RESULTS, SOURCES, PARTS, LAYERS, BUILDS].map(|area| (area, BTreeSet::new())).into();
+            [RESULTS, SOURCES, PARTS, LAYERS, BUILDS, OBSERVED, PATHSETS, ANSWERS]
+                .map(|area| (area, BTreeSet::new()))
+                .into();
+        let layers: BTreeSet<DiffId> =
+            kept.iter().flat_map(|named| named.layers.iter().map(|layer| layer.diff_id)).collect();
         let mut keep = |area: &'static str, name: String| {
             areas.entry(area).or_default().insert(name);
         };
@@ -71,6 +93,22 @@ impl Cache {
             keep(area, name.clone());
             keep(PARTS, name.clone());
             layers.iter().for_each(|layer| keep(LAYERS, layer.diff_id.hex()));
+        }
+        for (name, all) in self.all_observed()? {
+            let alive = |observed: &Observed| match observed.record.outcome {
+                Outcome::Layer(diff_id) => layers.contains(&diff_id),
+                Outcome::Nothing => history,
+            };
+            // Of those whose layer goes, what they saw tells later that they were.
+            let (any, of_use) = (all.iter().any(alive), self.is_recent(OBSERVED, &name));
+            if any || (history && of_use) {
+                keep(PARTS, name.clone());
+                keep(OBSERVED, name);
+                for observed in all {
+                    keep(PATHSETS, observed.pathset.hex());
+                    keep(ANSWERS, observed.strong.hex());
+                }
+            }
         }
         if history {
             for name in self.store.list_records(BUILDS)? {

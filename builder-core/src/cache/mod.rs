@@ -8,6 +8,9 @@
 //! | `sources` | cache key | [`SourceRecord`]: config and layers that a source gave |
 //! | `parts` | cache key | the named parts of that key, to tell why a later key differs |
 //! | `layers` | diffID | the blobs that hold this layer, one per compression |
+//! | `observed` | weak fingerprint | [`Observed`]: executions of one process, by what they saw |
+//! | `pathsets` | hash of the questions | what such an execution asked of its trees |
+//! | `answers` | strong fingerprint | what it was told, one hash per question |
 //! | `builds` | hash of the recipe's identity | [`BuildRecord`]: which key each step had |
 //!
 //! Invariant: a record is written after its layer is durable, and a look-up
@@ -16,13 +19,15 @@
 
 mod builds;
 mod edges;
+mod observed;
 mod record;
 
 pub use builds::{BuildRecord, StepRecord};
 pub use edges::Named;
-pub use record::{LayerIndex, Outcome, Record, SourceRecord};
+pub use observed::Observed;
+pub use record::{LayerIndex, Outcome, Record, Saw, SourceRecord};
 
-use crate::digest::{CacheKey, DiffId};
+use crate::digest::{CacheKey, DiffId, WeakFingerprint};
 use crate::layer::{Compression, LayerDesc, LayerError, is_whole};
 use crate::plan::key::Parts;
 use crate::store::{Store, StoreError};
@@ -43,6 +48,9 @@ const SOURCES: &str = "sources";
 const PARTS: &str = "parts";
 const LAYERS: &str = "layers";
 const BUILDS: &str = "builds";
+const OBSERVED: &str = "observed";
+const PATHSETS: &str = "pathsets";
+const ANSWERS: &str = "answers";
 
 /// The cache in one store.
 #[derive(Debug, Clone)]
@@ -64,10 +72,7 @@ impl Cache {
     /// If the store cannot be read.
     pub fn lookup(&self, key: CacheKey) -> Result<Option<Record>, CacheError> {
         let Some(record) = self.read::<Record>(RESULTS, &key.hex())? else { return Ok(None) };
-        let stands = match record.outcome {
-            Outcome::Layer(diff_id) => self.layer_prefer(diff_id, None)?.is_some(),
-            Outcome::Nothing => true,
-        };
+        let stands = self.stands(&record)?;
         if stands {
             self.store.touch_record(RESULTS, &key.hex());
         }
@@ -121,6 +126,22 @@ impl Cache {
     /// If the store cannot be written.
     pub fn save_parts(&self, key: CacheKey, parts: &Parts) -> Result<(), CacheError> {
         self.write(PARTS, &key.hex(), parts)
+    }
+
+    /// Keeps the parts of a weak fingerprint.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save_weak(&self, weak: WeakFingerprint, parts: &Parts) -> Result<(), CacheError> {
+        self.write(PARTS, &weak.hex(), parts)
+    }
+
+    /// The parts of an earlier weak fingerprint, if they are still known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn weak_parts(&self, weak: WeakFingerprint) -> Result<Option<Parts>, CacheError> {
+        self.read(PARTS, &weak.hex())
     }
 
     /// The parts of an earlier key, if they are still known.

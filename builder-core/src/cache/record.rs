@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{BlobDigest, DiffId};
+use crate::digest::{BlobDigest, CacheKey, DiffId, PathsetId, StrongFingerprint, WeakFingerprint};
 use crate::image::ImageConfig;
 use crate::layer::{Compression, LayerDesc};
 
@@ -26,6 +26,38 @@ pub struct Record {
     pub ran_at: i64,
     /// How long it took.
     pub duration_ms: u64,
+    /// The execution that made it, and what that looked at. Its key may be
+    /// another than that of this record: nothing that it looked at differs
+    /// between the two. None for what is no process, or was not watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saw: Option<Saw>,
+}
+
+/// What the execution behind a result saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saw {
+    /// What its process was given.
+    pub weak: WeakFingerprint,
+    /// What it asked.
+    pub pathset: PathsetId,
+    /// With the answers.
+    pub strong: StrongFingerprint,
+    /// The execution.
+    pub execution: CacheKey,
+}
+
+impl Record {
+    /// Of an execution that began at `ran_at`.
+    #[must_use]
+    pub fn new(outcome: Outcome, ran_at: i64, duration_ms: u64) -> Self {
+        Self { outcome, ran_at, duration_ms, saw: None }
+    }
+
+    /// The execution behind the record of `key`.
+    #[must_use]
+    pub fn execution(&self, key: CacheKey) -> CacheKey {
+        self.saw.as_ref().map_or(key, |saw| saw.execution)
+    }
 }
 
 /// What a source gave.

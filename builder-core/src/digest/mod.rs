@@ -146,6 +146,19 @@ digest_type! {
     /// BLAKE3 of a regular file's bytes.
     ContentDigest, "blake3"
 }
+digest_type! {
+    /// What a process is given, without the trees that it sees: steps of equal
+    /// ones may stand for each other if they would see the same.
+    WeakFingerprint, "blake3"
+}
+digest_type! {
+    /// Identity of a set of questions that a step asked of its trees.
+    PathsetId, "blake3"
+}
+digest_type! {
+    /// Those questions with all their answers.
+    StrongFingerprint, "blake3"
+}
 
 impl BlobDigest {
     /// The digest of `bytes`.

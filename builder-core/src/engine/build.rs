@@ -8,11 +8,12 @@ use super::{Inner, image};
 use crate::cache::BuildRecord;
 use crate::digest::VertexId;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::exec::Cancel;
 use crate::layer::Mtime;
 use crate::plan::Target;
 use crate::plan::op::{Op, Source};
-use crate::solve::{self, Locks, Session, Solved, State, Value};
+use crate::solve::{self, Locks, Session, Solved, State, Value, Wrong};
 use crate::source::debian::{self, LockFile};
 
 pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<BuildResult> {
@@ -26,6 +27,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     if let Some(error) = solved.error {
         return Err(Error::Step { error, steps: solved.steps });
     }
+    reuse_is_right(inner, &solved)?;
     let state = state_of(&solved, target)?;
     let written = image::write(inner, request, target, state)?;
     if cancel.is_canceled() {
@@ -102,6 +104,8 @@ fn solve(
         mtime: Mtime { secs, nanos: 0 },
         no_cache: &request.no_cache,
         retest: request.retest,
+        paranoid: request.paranoid,
+        blind: inner.blind,
         dry,
         secrets: &request.secrets,
         proxy_env: &inner.proxy_env,
@@ -141,6 +145,20 @@ fn remember(
         context.remember()?;
     }
     Ok(())
+}
+
+/// What `paranoid` found. Of a step that differs from itself nothing is known.
+fn reuse_is_right(inner: &Inner, solved: &Solved) -> Result<()> {
+    let (unknown, found): (Vec<_>, Vec<_>) =
+        solved.wrong.iter().cloned().partition(|wrong| wrong.differs_from_itself);
+    for Wrong { step, paths, .. } in unknown {
+        let what = paths.join(", ");
+        let message = format!(
+            "`{step}` does not make the same twice, so its reuse cannot be checked: {what}"
+        );
+        inner.sink.event(Event::Warning { vertex: None, message });
+    }
+    if found.is_empty() { Ok(()) } else { Err(Error::WrongReuse { found }) }
 }
 
 fn state_of<'a>(solved: &'a Solved, target: &Target) -> Result<&'a State> {

@@ -33,6 +33,7 @@ use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
 use crate::image::Platform;
 use crate::source::debian;
 use crate::store::Store;
+use crate::view::observe::Blind;
 
 /// How often removing what a crashed build left is tried.
 const SWEEPS: u32 = 20;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) platform: Platform,
     pub(crate) debian: debian::Settings,
     pub(crate) proxy_env: Vec<(String, String)>,
+    pub(crate) blind: Option<Blind>,
     #[expect(dead_code, reason = "dropped with the last handle")]
     temporary: Arc<Temporary>,
 }
@@ -87,6 +89,7 @@ pub struct EngineBuilder {
     jobs: usize,
     debian: debian::Settings,
     proxy_env: Vec<(String, String)>,
+    blind: Option<Blind>,
 }
 
 impl Engine {
@@ -101,6 +104,7 @@ impl Engine {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             debian: debian::Settings::default(),
             proxy_env: Vec::new(),
+            blind: None,
         }
     }
 
@@ -256,6 +260,15 @@ impl EngineBuilder {
         self
     }
 
+    /// Forgets a kind of what steps look at, so that results are reused wrongly:
+    /// for a test that must find that.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn blind_to(mut self, blind: Blind) -> Self {
+        self.blind = Some(blind);
+        self
+    }
+
     /// Opens the store, looks at what the host allows, and removes what crashed
     /// builds left.
     ///
@@ -280,6 +293,7 @@ impl EngineBuilder {
             platform: Platform::host(),
             debian: self.debian,
             proxy_env: self.proxy_env,
+            blind: self.blind,
         };
         Ok(Engine { inner: Arc::new(inner) })
     }

@@ -51,6 +51,8 @@ pub struct BuildRequest {
     pub no_cache: NoCache,
     /// Run tests that have passed before.
     pub retest: bool,
+    /// Make again what stands, and compare.
+    pub paranoid: bool,
     /// Build again in a second, empty store and compare.
     pub check_reproducible: bool,
     /// Compression of the layers that are made.
@@ -81,6 +83,7 @@ impl BuildRequest {
             outputs: Vec::new(),
             no_cache: NoCache::Never,
             retest: false,
+            paranoid: false,
             check_reproducible: false,
             compression: Compression::Gzip,
             secrets: BTreeMap::new(),

@@ -118,6 +118,13 @@ pub(super) fn run(
     let root = work.path().join("root");
     std::fs::create_dir(&root)
         .map_err(|source| crate::error::Error::Io { path: root.clone(), source })?;
-    let job = Job { root: view, work: root, process, mounts: Vec::new(), keep: Keep::Discard };
+    let job = Job {
+        root: view,
+        work: root,
+        process,
+        mounts: Vec::new(),
+        keep: Keep::Discard,
+        recorder: None,
+    };
     Ok(inner.executor.run(job, &mut Streams(streams), cancel)?)
 }

@@ -20,8 +20,10 @@ pub enum Stream {
 /// How a vertex ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// An earlier result stands.
+    /// An earlier result stands: nothing of its input has changed.
     Cached,
+    /// An earlier result stands: it looks at nothing of what changed.
+    Reused,
     /// It was executed.
     Ran,
     /// It was executed and failed; the text is the whole error chain.

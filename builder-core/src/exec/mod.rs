@@ -43,6 +43,7 @@ mod runner;
 mod sandbox;
 mod seccomp;
 mod session;
+mod shown;
 mod spec;
 mod sys;
 mod unpack;
@@ -58,12 +59,14 @@ pub use error::{ExecError, MORE_IDS};
 pub use ids::IdMap;
 pub use runner::runner_main;
 pub use sandbox::{RootKind, RunnerPath, Sandbox};
+pub use shown::{Mounted, Shown, shown};
 
 pub use crate::cancel::Cancel;
 use crate::event::Stream;
 use crate::layer::{Entry, LayerPath};
 use crate::plan::op::Network;
 use crate::view::Tree;
+use crate::view::observe::Recorder;
 
 /// Runs jobs, any number at the same time.
 pub trait Executor: Send + Sync {
@@ -75,6 +78,16 @@ pub trait Executor: Send + Sync {
     /// [`ExecError`] where the process could not be run or its result not be
     /// read, or [`ExecError::Canceled`] once `cancel` is set.
     fn run(&self, job: Job, events: &mut dyn JobSink, cancel: &Cancel) -> Result<Exit, ExecError>;
+
+    /// What the result of any job depends on besides the job, in words: how ids
+    /// are mapped, what roots are made of. Part of what makes two steps alike.
+    fn ground(&self) -> String;
+
+    /// Whether it can tell what a process asked of its trees.
+    ///
+    /// # Errors
+    /// Why it cannot, for people.
+    fn observes(&self) -> Result<(), String>;
 }
 
 /// One process to run.
@@ -90,6 +103,9 @@ pub struct Job {
     pub mounts: Vec<JobMount>,
     /// What becomes of its writes.
     pub keep: Keep,
+    /// Takes what the process asks of the trees, if anybody wants to know. After
+    /// an error it holds a part only.
+    pub recorder: Option<Arc<Recorder>>,
 }
 
 /// What becomes of what a process writes to its root.

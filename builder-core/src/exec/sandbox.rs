@@ -117,6 +117,31 @@ impl Executor for Sandbox {
             _ => exit,
         }
     }
+
+    fn ground(&self) -> String {
+        let root = match self.root {
+            RootKind::Served => "served",
+            RootKind::Unpacked => "unpacked",
+            RootKind::Copied => "copied",
+        };
+        let ids = match &self.ids {
+            IdMap::Root => "all ids".to_owned(),
+            IdMap::Full { uids: (_, users), gids: (_, groups) } => {
+                format!("{users} user ids and {groups} group ids")
+            }
+            IdMap::Single => "one id".to_owned(),
+        };
+        format!("{root}, {ids}")
+    }
+
+    fn observes(&self) -> Result<(), String> {
+        match self.root {
+            RootKind::Served => Ok(()),
+            RootKind::Unpacked | RootKind::Copied => {
+                Err("/dev/fuse cannot be opened, so roots are not served".to_owned())
+            }
+        }
+    }
 }
 
 /// The sink of an order that has no process.

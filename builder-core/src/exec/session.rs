@@ -20,7 +20,7 @@ use super::wire::{Frame, Incoming, Wire};
 use super::{Cancel, ExecError, Exit, ExitStatus, IdMap, JobSink, Stdio, ids};
 use crate::event::Stream;
 use crate::layer::{Change, Entry, Kind};
-use crate::root::served::serve;
+use crate::root::served::{Watch, serve};
 
 /// How long a program may take to say that it is a runner, and a runner to end
 /// once it is told to.
@@ -174,16 +174,20 @@ impl<'a> Session<'a> {
                 Err(error) => state.fail(wire, error),
             },
             Report::Fuse { index } => {
-                let (Some(tree), Some(fd)) = (plan.trees.get(&index), fds.into_iter().next())
+                let (Some((number, tree)), Some(fd)) = (plan.tree(index), fds.into_iter().next())
                 else {
                     return Err(io::ErrorKind::InvalidData.into());
                 };
-                if let Err(source) = serve(tree.clone(), fd, plan.failure.clone()) {
+                let watch = plan.recorder.clone().map(|recorder| Watch::new(recorder, number));
+                if let Err(source) = serve(tree.clone(), fd, plan.failure.clone(), watch) {
                     state.fail(wire, ExecError::Fuse { source });
                 }
             }
             Report::Tree { index } => {
-                let tree = plan.trees.get(&index).ok_or(io::ErrorKind::InvalidData)?;
+                let (_, tree) = plan.tree(index).ok_or(io::ErrorKind::InvalidData)?;
+                if let Some(recorder) = &plan.recorder {
+                    recorder.void("its root was written out, not served");
+                }
                 match send_tree(wire, tree.as_ref(), self.ids, cancel) {
                     Ok(Sent::All) => {}
                     Ok(Sent::Canceled) => state.kill(wire),

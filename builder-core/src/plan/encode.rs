@@ -7,7 +7,7 @@
 
 use super::op::{
     Command, ConfigPatch, Copy, Debian, Exec, ExecKind, FileOp, Healthcheck, Mount, MountKind,
-    Network, Op, Sharing, Source,
+    Network, Op, Sharing, Source, Trace,
 };
 
 /// Raised whenever the same operation may encode or behave otherwise than
@@ -148,7 +148,7 @@ impl Encoder {
     }
 
     fn exec(&mut self, exec: &Exec) {
-        let Exec { command, env, workdir, user, network, timeout, mounts, kind } = exec;
+        let Exec { command, env, workdir, user, network, timeout, mounts, kind, trace } = exec;
         match command {
             Command::Shell(script) => self.tag("shell").text(script),
             Command::Argv(argv) => self.tag("argv").texts(argv),
@@ -168,6 +168,7 @@ impl Encoder {
             // It is in no key, as it does not change what a success is. But steps
             // that may wait differently long are not one step.
             .option_text(timeout.map(|limit| limit.as_nanos().to_string()).as_deref())
+            .flag(*trace == Trace::On)
             .number(mounts.len() as u64);
         for mount in mounts {
             self.mount(mount);

@@ -108,6 +108,17 @@ pub enum Network {
     None,
 }
 
+/// Whether a step may be reused for what it looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trace {
+    /// What it looks at is recorded: it runs again only if some of that changed.
+    #[default]
+    On,
+    /// It runs again if anything of its root changed.
+    Off,
+}
+
 /// Why a process runs, which says what becomes of what it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecKind {
@@ -139,6 +150,8 @@ pub struct Exec {
     pub mounts: Vec<Mount>,
     /// What becomes of its writes.
     pub kind: ExecKind,
+    /// Whether what it looks at is recorded. Not part of the key.
+    pub trace: Trace,
 }
 
 /// Something mounted into a step's root.

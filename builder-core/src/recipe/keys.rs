@@ -257,6 +257,11 @@ pub(super) const RUN: &[Field] = &[
     field("network", "host (the default) or none.", || choice(&["host", "none"])),
     field("timeout", "The command is killed and fails after this time (90s).", duration),
     field("mounts", "What is mounted while the command runs.", mounts),
+    field(
+        "trace",
+        "on (the default): what the command looks at decides whether it runs again; off: its whole root does.",
+        || choice(&["on", "off"]),
+    ),
 ];
 pub(super) const MOUNT: &[Field] = &[
     field("bind", "Path in the context, or in the stage that `from` names.", text),

@@ -5,7 +5,7 @@ use super::keys;
 use super::model::{Action, Input};
 use super::node::{Kind, Node};
 use super::step::{Made, stage};
-use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing};
+use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing, Trace};
 
 /// Text, a list, or a mapping.
 pub(super) fn run(decoder: &Decoder<'_>, node: &Node, test: bool) -> Option<Made> {
@@ -35,6 +35,7 @@ pub(super) fn plain(command: Command, kind: ExecKind) -> Exec {
         timeout: None,
         mounts: Vec::new(),
         kind,
+        trace: Trace::On,
     }
 }
 
@@ -52,6 +53,7 @@ fn mapping(
         [_, (_, key, _), ..] => decoder.wrong(key.span, "`run` has either `script` or `argv`"),
     };
     let networks = [("host", Network::Host), ("none", Network::None)];
+    let traces = [("on", Trace::On), ("off", Trace::Off)];
     let nodes = optional(&map, "mounts", |node| decoder.list(node).map(<[Node]>::to_vec));
     let mounts = nodes.unwrap_or_default();
     let mounts = mounts.iter().filter_map(|node| mount(decoder, node, inputs)).collect();
@@ -62,6 +64,7 @@ fn mapping(
         network: optional(&map, "network", |node| decoder.choice(node, &networks))
             .unwrap_or_default(),
         timeout: optional(&map, "timeout", |node| decoder.duration(node)),
+        trace: optional(&map, "trace", |node| decoder.choice(node, &traces)).unwrap_or_default(),
         mounts,
         ..plain(command?, kind)
     })

@@ -22,9 +22,9 @@ use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::is_overlays;
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, Xattrs};
+use crate::view::is_overlays;
 
 /// Takes an entry, and for a regular file its content.
 pub type EntrySink<'a> = &'a mut dyn FnMut(&Entry, Option<&mut dyn Read>) -> io::Result<()>;

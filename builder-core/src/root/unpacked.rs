@@ -27,8 +27,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::is_overlays;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta};
+use crate::view::is_overlays;
 
 /// Writes entries below a directory.
 pub struct Unpacker {

@@ -37,6 +37,8 @@ impl NoCache {
 pub(super) enum Miss {
     /// There is no record of this key.
     NoRecord,
+    /// Its result stands and is made again all the same, to compare the two.
+    Checked(Record),
     /// The request forbids reuse.
     Forbidden,
     /// `--retest`.
@@ -66,6 +68,8 @@ pub(super) struct Policy {
     pub forbidden: bool,
     /// This is a test and the request wants tests run again.
     pub retest: bool,
+    /// Results that stand are made again and compared.
+    pub paranoid: bool,
     /// The step's `max_age`.
     pub max_age: Option<Duration>,
     /// Seconds since the Unix epoch.
@@ -85,6 +89,7 @@ pub(super) fn decide(record: Option<Record>, policy: Policy) -> Decision {
     let age = u64::try_from(policy.now.saturating_sub(record.ran_at)).unwrap_or(0);
     match policy.max_age {
         Some(max) if age > max.as_secs() => Decision::Run(Miss::TooOld { age, max }),
+        _ if policy.paranoid => Decision::Run(Miss::Checked(record)),
         _ => Decision::Hit(record),
     }
 }
@@ -95,11 +100,11 @@ mod tests {
     use crate::cache::Outcome;
 
     fn record(ran_at: i64) -> Record {
-        Record { outcome: Outcome::Nothing, ran_at, duration_ms: 1 }
+        Record::new(Outcome::Nothing, ran_at, 1)
     }
 
     fn policy() -> Policy {
-        Policy { forbidden: false, retest: false, max_age: None, now: 1000 }
+        Policy { forbidden: false, retest: false, paranoid: false, max_age: None, now: 1000 }
     }
 
     #[test]
@@ -111,6 +116,9 @@ mod tests {
         assert_eq!(decide(Some(record(0)), forbidden), Decision::Run(Miss::Forbidden));
         let retest = Policy { retest: true, ..policy() };
         assert_eq!(decide(Some(record(0)), retest), Decision::Run(Miss::Retest));
+        let paranoid = Policy { paranoid: true, ..policy() };
+        let checked = Decision::Run(Miss::Checked(record(0)));
+        assert_eq!(decide(Some(record(0)), paranoid), checked);
         let aged = Policy { max_age: Some(day), ..policy() };
         assert_eq!(decide(Some(record(900)), aged), Decision::Hit(record(900)));
         let too_old = Decision::Run(Miss::TooOld { age: 101, max: day });

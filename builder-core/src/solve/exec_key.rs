@@ -8,6 +8,8 @@ use crate::image::Platform;
 use crate::layer::Mtime;
 use crate::plan::key::Parts;
 use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing};
+use crate::view::observe;
+use crate::view::passwd::User;
 
 /// The version of view, capture and sandbox: raised when the same process on
 /// the same files may leave another result.
@@ -32,6 +34,17 @@ pub(super) struct Seen<'a> {
     pub secrets: &'a BTreeSet<String>,
     /// The executions behind cache mounts.
     pub caches: &'a BTreeMap<String, BTreeSet<CacheKey>>,
+}
+
+/// What a process is given beyond the words of its operation, once its trees
+/// are known.
+pub(super) struct Given<'a> {
+    /// Who it runs as.
+    pub user: &'a User,
+    /// What was looked up in its trees by name.
+    pub facts: Vec<(String, String)>,
+    /// What its executor is.
+    pub ground: String,
 }
 
 /// The environment of a step: the config's, what every process needs, the
@@ -65,6 +78,36 @@ pub(super) fn environment<'a>(
 
 /// The parts of an exec's key.
 pub(super) fn parts(exec: &Exec, seen: &Seen<'_>) -> Parts {
+    let mut parts = common(exec, seen);
+    for (at, (mount, bound)) in exec.mounts.iter().zip(seen.bound).enumerate() {
+        if let Some(bound) = bound {
+            parts.push(format!("content of mount {at} at {}", mount.target), bound);
+        }
+    }
+    for (at, diff_id) in seen.layers.iter().enumerate() {
+        parts.push(format!("layer {}", at + 1), diff_id);
+    }
+    parts
+}
+
+/// What a process is given besides the trees that it sees: if two are given the
+/// same, one's result may stand for the other's.
+pub(super) fn weak_parts(exec: &Exec, seen: &Seen<'_>, given: &Given<'_>) -> Parts {
+    let Given { user: User { uid, gid, groups, home: _ }, facts, ground } = given;
+    let mut parts = common(exec, seen);
+    parts.push("observations", observe::VERSION.to_string());
+    parts.push("sandbox is", ground);
+    // Looked up in the root by Phoenix itself, and seen of it in no other way.
+    // The home directory is in the environment.
+    let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+    parts.push("ids", format!("{uid}:{gid} {}", groups.join(" ")));
+    for (name, value) in facts {
+        parts.push(name, value);
+    }
+    parts
+}
+
+fn common(exec: &Exec, seen: &Seen<'_>) -> Parts {
     let Exec {
         command,
         env: _,     // in `seen.env`, over the config's
@@ -74,6 +117,7 @@ pub(super) fn parts(exec: &Exec, seen: &Seen<'_>) -> Parts {
         timeout: _, // a success is the same whatever time it was allowed
         mounts,
         kind,
+        trace: _, // whether it is watched changes nothing that it does
     } = exec;
     let mut parts = Parts::new();
     parts.push("sandbox", SANDBOX_VERSION);
@@ -96,11 +140,7 @@ pub(super) fn parts(exec: &Exec, seen: &Seen<'_>) -> Parts {
         parts.push(format!("variable {name}"), value);
     }
     for (at, mount) in mounts.iter().enumerate() {
-        let bound = seen.bound.get(at).and_then(Option::as_deref);
-        push_mount(&mut parts, at, mount, bound, seen);
-    }
-    for (at, diff_id) in seen.layers.iter().enumerate() {
-        parts.push(format!("layer {}", at + 1), diff_id);
+        push_mount(&mut parts, at, mount, seen);
     }
     parts
 }
@@ -115,16 +155,14 @@ fn kind_name(kind: ExecKind) -> &'static str {
 
 /// A mount with all its words. Texts are quoted, so that no two mounts are
 /// written alike, whatever spaces they hold.
-fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, bound: Option<&str>, seen: &Seen<'_>) {
+fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, seen: &Seen<'_>) {
     let Mount { target, kind } = mount;
     let name = format!("mount {at}");
     match kind {
         MountKind::Bind { input: _, source, writable } => {
             let access = if *writable { "writable" } else { "read-only" };
+            // Its content stands for the input.
             parts.push(name, format!("bind {source:?} at {target:?} {access}"));
-            // The content stands for the input.
-            let name = format!("content of mount {at} at {target}");
-            parts.push(name, bound.unwrap_or_default());
         }
         MountKind::Cache { id, sharing, mode, uid, gid } => {
             let sharing = match sharing {
@@ -157,6 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plan::op::Trace;
 
     fn exec(mounts: Vec<Mount>) -> Exec {
         Exec {
@@ -168,6 +207,7 @@ mod tests {
             timeout: None,
             mounts,
             kind: ExecKind::Step,
+            trace: Trace::On,
         }
     }
 

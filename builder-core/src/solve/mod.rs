@@ -14,6 +14,9 @@ mod ahead;
 mod decide;
 mod error;
 mod exec_key;
+mod mounts;
+mod observed;
+mod prepared;
 mod reason;
 mod report;
 mod run_config;
@@ -24,6 +27,7 @@ mod schedule;
 mod secrets;
 mod session;
 mod value;
+mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +36,7 @@ use std::time::Instant;
 
 pub use decide::NoCache;
 pub use error::{StepCause, StepError};
-pub use report::{StepReport, StepStatus};
+pub use report::{StepReport, StepStatus, Wrong};
 use session::Names;
 pub(crate) use session::Session;
 pub use session::{LockMode, Locks};
@@ -49,6 +53,8 @@ pub(crate) struct Solved {
     pub values: BTreeMap<VertexId, Arc<Value>>,
     /// The steps that were reached, in plan order.
     pub steps: Vec<StepReport>,
+    /// Results that stand and are not what their steps make.
+    pub wrong: Vec<Wrong>,
     /// The step that failed first.
     pub error: Option<Box<StepError>>,
 }
@@ -84,7 +90,8 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
     steps.sort_by_key(|step| place.get(&step.id).copied());
     let reached = needed.iter().zip(ended.values);
     let values = reached.filter_map(|(id, value)| Some((*id, value?))).collect();
-    Solved { values, steps, error: ended.error.map(|(_, error)| error) }
+    let wrong = session.take_wrong();
+    Solved { values, steps, wrong, error: ended.error.map(|(_, error)| error) }
 }
 
 /// Whether a vertex is a step that people are told of. Config costs nothing,

@@ -4,7 +4,9 @@
 //! build. Out: text for progress, metadata and `plan`.
 
 use super::decide::Miss;
-use crate::plan::key::{Difference, Parts};
+use super::observed::Sight;
+use crate::plan::key::{self, Parts};
+use crate::view::observe::{Difference, Question};
 
 /// Longest value that is shown whole.
 const SHOWN: usize = 60;
@@ -12,16 +14,29 @@ const SHOWN: usize = 60;
 /// The sentence for a step that runs. `origins` names what made each layer of
 /// the step's root, lowest first.
 #[must_use]
-pub(super) fn reason(miss: &Miss, new: &Parts, old: Option<&Parts>, origins: &[String]) -> String {
+pub(super) fn reason(
+    miss: &Miss,
+    new: &Parts,
+    old: Option<&Parts>,
+    origins: &[String],
+    sight: Option<&Sight>,
+) -> String {
     match miss {
+        Miss::Checked(_) => {
+            "its result stands, and is made again to compare (--paranoid)".to_owned()
+        }
         Miss::Forbidden => "reuse is forbidden by --no-cache".to_owned(),
         Miss::Retest => "tests are forced by --retest".to_owned(),
         Miss::TooOld { age, max } => {
             format!("its result is {} old, more than max_age {}", span(*age), span(max.as_secs()))
         }
-        Miss::NoRecord => match old {
-            None => "no earlier build of this recipe came to it".to_owned(),
-            Some(old) => match new.first_difference(old) {
+        Miss::NoRecord => match (sight, old) {
+            (Some(Sight::Evicted), _) => "its result was removed from the store".to_owned(),
+            (Some(Sight::Differs(differences)), _) if !differences.is_empty() => {
+                differs(differences)
+            }
+            (_, None) => "no earlier build of this recipe came to it".to_owned(),
+            (_, Some(old)) => match new.first_difference(old) {
                 Some(difference) => sentence(difference, origins),
                 None => "its earlier run failed, or its result is gone from the store".to_owned(),
             },
@@ -41,19 +56,54 @@ pub(super) fn made_alike() -> String {
     "a step of this build that does the same on the same content made its result".to_owned()
 }
 
-fn sentence(difference: Difference<'_>, origins: &[String]) -> String {
+/// The sentence for a step whose result stands although something changed.
+#[must_use]
+pub(super) fn unseen(new: &Parts, then: Option<&Parts>, origins: &[String]) -> String {
+    match then.and_then(|then| new.first_difference(then)) {
+        Some(difference) => {
+            format!("{}; it looks at nothing of that", sentence(difference, origins))
+        }
+        None => "all that it looks at is as it was".to_owned(),
+    }
+}
+
+/// What a step sees now that it did not see before.
+fn differs(differences: &[Difference]) -> String {
+    let Some((first, rest)) = differences.split_first() else { return String::new() };
+    let Difference { tree, path, question, is_new, is_gone } = first;
+    let path = match tree {
+        0 => path.display(),
+        _ => format!("{} of a mount", path.display()),
+    };
+    let what = match question {
+        Question::Content => format!("it reads {path}, which changed"),
+        Question::Link => format!("it follows {path}, which leads elsewhere"),
+        Question::List => format!("it lists {path}, in which names changed"),
+        Question::Node if *is_new => format!("it looks for {path}, which is new"),
+        Question::Node if *is_gone => format!("it looks for {path}, which is gone"),
+        Question::Node => {
+            format!("it looks at {path}, whose type, size, mode, owner or time changed")
+        }
+    };
+    match rest.len() {
+        0 => what,
+        more => format!("{what} (and {more} more)"),
+    }
+}
+
+fn sentence(difference: key::Difference<'_>, origins: &[String]) -> String {
     match difference {
-        Difference::Changed { name, old, new } if is_opaque(old) || is_opaque(new) => {
+        key::Difference::Changed { name, old, new } if is_opaque(old) || is_opaque(new) => {
             format!("{} changed", with_origin(name, origins))
         }
-        Difference::Changed { name, old, new } => {
+        key::Difference::Changed { name, old, new } => {
             format!("{name} changed from `{}` to `{}`", short(old), short(new))
         }
-        Difference::Added { name, new } if is_opaque(new) => {
+        key::Difference::Added { name, new } if is_opaque(new) => {
             format!("{} is new", with_origin(name, origins))
         }
-        Difference::Added { name, new } => format!("{name} is new: `{}`", short(new)),
-        Difference::Removed { name, .. } => format!("{} is gone", with_origin(name, origins)),
+        key::Difference::Added { name, new } => format!("{name} is new: `{}`", short(new)),
+        key::Difference::Removed { name, .. } => format!("{} is gone", with_origin(name, origins)),
     }
 }
 
@@ -107,7 +157,7 @@ mod tests {
     fn the_sentence_names_what_differs() {
         let old = parts(&[("command", "make"), ("layer 1", "sha256:aa")]);
         let origins = ["copy `. /app`".to_owned()];
-        let because = |new: &Parts| reason(&Miss::NoRecord, new, Some(&old), &origins);
+        let because = |new: &Parts| reason(&Miss::NoRecord, new, Some(&old), &origins, None);
         let command = parts(&[("command", "make all"), ("layer 1", "sha256:aa")]);
         assert_eq!(because(&command), "command changed from `make` to `make all`");
         let layer = parts(&[("command", "make"), ("layer 1", "sha256:bb")]);
@@ -118,6 +168,9 @@ mod tests {
         );
         assert!(because(&old).contains("gone from the store"));
         let old_age = Miss::TooOld { age: 700_000, max: Duration::from_secs(604_800) };
-        assert_eq!(reason(&old_age, &old, None, &[]), "its result is 8d old, more than max_age 7d");
+        assert_eq!(
+            reason(&old_age, &old, None, &[], None),
+            "its result is 8d old, more than max_age 7d"
+        );
     }
 }

@@ -2,15 +2,33 @@
 
 use std::time::Duration;
 
+use crate::cache::Saw;
 use crate::digest::{DiffId, VertexId};
+use crate::view::observe::Difference;
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepStatus {
-    /// An earlier result stands.
+    /// An earlier result stands: nothing of its input has changed.
     Cached,
+    /// An earlier result stands: its input has changed, and it looks at nothing
+    /// of what did.
+    Reused,
     /// It was executed; in a plan: it would be.
     Ran,
+}
+
+/// What `paranoid` found: a result that stands, and that is not what the step
+/// makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The step's display name.
+    pub step: String,
+    /// What differs, one sentence each.
+    pub paths: Vec<String>,
+    /// The step does not even make the same twice on one root: nothing can be
+    /// said of its reuse.
+    pub differs_from_itself: bool,
 }
 
 /// A step's line in the report.
@@ -30,4 +48,10 @@ pub struct StepReport {
     pub duration: Duration,
     /// The layer that it made or that stands; none where it changed no file.
     pub layer: Option<DiffId>,
+    /// The execution that it has its result of, and what that looked at; none
+    /// for what is no process, or was not watched.
+    pub saw: Option<Saw>,
+    /// For one that runs since something that it looks at changed: what, most
+    /// telling first.
+    pub because: Vec<Difference>,
 }

@@ -72,7 +72,7 @@ fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
 
 fn from_fetched(fetched: Fetched) -> SourceRecord {
     let (name, digest) = fetched.base.map_or((None, None), |base| (base.name, base.digest));
-    let run = Record { outcome: Outcome::Nothing, ran_at: 0, duration_ms: 0 };
+    let run = Record::new(Outcome::Nothing, 0, 0);
     SourceRecord { config: fetched.config, layers: fetched.layers, digest, name, run }
 }
 
@@ -110,7 +110,7 @@ fn found(
             let outcome =
                 made.layers.last().map_or(Outcome::Nothing, |l| Outcome::Layer(l.diff_id));
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            made.run = Record { outcome, ran_at, duration_ms };
+            made.run = Record::new(outcome, ran_at, duration_ms);
             if kind != "image" {
                 made.layers.iter().try_for_each(|desc| session.cache.add_layer(desc))?;
             }
@@ -165,7 +165,7 @@ fn debian_base(step: &mut Step<'_>, request: &Debian) -> Result<Value, StepCause
             created_by: Some(format!("{name} from {} packages", lock.packages.len())),
             ..Default::default()
         }];
-        let run = Record { outcome: Outcome::Nothing, ran_at: 0, duration_ms: 0 };
+        let run = Record::new(Outcome::Nothing, 0, 0);
         let name = Some(name.clone());
         Ok(SourceRecord { config, layers: vec![layer], digest: None, name, run })
     })

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::decide::{Decision, Miss, NoCache, Policy, decide};
 use super::error::StepCause;
-use super::reason::{made_alike, reason, stands};
-use super::report::{StepReport, StepStatus};
+use super::observed::{Process, Sight};
+use super::reason::{made_alike, reason, stands, unseen};
+use super::report::{StepReport, StepStatus, Wrong};
 use super::{is_reported, value::Stacked};
-use crate::cache::{BuildRecord, Cache, Outcome, Record, StepRecord};
+use crate::cache::{BuildRecord, Cache, Outcome, Record, Saw, StepRecord};
 use crate::digest::{BlobDigest, CacheKey, DiffId};
 use crate::event::{Event, Sink, Status, Unit};
 use crate::exec::{Cancel, Executor};
 use crate::image::Platform;
-use crate::layer::{Compression, Layer, LayerDesc, Mtime};
+use crate::layer::{Compression, Layer, LayerDesc, Mtime, diff};
 use crate::plan::key::Parts;
 use crate::plan::op::{ExecKind, Op};
 use crate::plan::{Vertex, VertexMeta};
@@ -24,6 +25,7 @@ use crate::source::debian::{Lock, LockFile, Settings};
 use crate::source::local::ContextTree;
 use crate::store::Store;
 use crate::view::View;
+use crate::view::observe::{Blind, Difference};
 
 /// Longest output of a step that is kept in memory; the rest goes to a file.
 const OUTPUT_IN_MEMORY: usize = 1 << 20;
@@ -90,6 +92,10 @@ pub(crate) struct Session<'a> {
     pub mtime: Mtime,
     pub no_cache: &'a NoCache,
     pub retest: bool,
+    /// What stands is made again, and compared.
+    pub paranoid: bool,
+    /// For tests of tests.
+    pub blind: Option<Blind>,
     /// Nothing is run: keys and decisions only.
     pub dry: bool,
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
@@ -111,6 +117,10 @@ pub(crate) struct Shared {
     steps: Mutex<Vec<StepRecord>>,
     /// The keys whose work this build did, or a plan would do.
     made: Mutex<HashSet<CacheKey>>,
+    /// Set once it was said that steps are not watched.
+    told_blind: Mutex<Option<()>>,
+    /// Results that stand and should not.
+    wrong: Mutex<Vec<Wrong>>,
 }
 
 /// The names of the steps of each stage that is built.
@@ -133,7 +143,8 @@ impl Session<'_> {
         position: usize,
         names: &'s Names,
     ) -> Step<'s> {
-        Step { session: self, vertex, position, names, output: Output::default(), done: None }
+        let output = Output::default();
+        Step { session: self, vertex, position, names, output, done: None, noted: None }
     }
 
     /// The layer, opened once for all views of the session.
@@ -192,6 +203,49 @@ impl Session<'_> {
         BuildRecord { steps: lock(&self.shared.steps).clone() }
     }
 
+    /// Whether what a step looks at can be recorded here. Where it cannot, that
+    /// is said once.
+    pub(super) fn observes(&self) -> bool {
+        let Err(why) = self.executor.observes() else { return true };
+        if !self.dry && !lock(&self.shared.told_blind).replace(()).is_some() {
+            let message = format!(
+                "what steps look at is not recorded ({why}): they run again if anything below them changes"
+            );
+            self.sink.event(Event::Warning { vertex: None, message });
+        }
+        false
+    }
+
+    /// How two results differ, by path.
+    pub(super) fn differing(
+        &self,
+        first: Outcome,
+        second: Outcome,
+    ) -> Result<Vec<String>, StepCause> {
+        let open = |outcome| match outcome {
+            Outcome::Layer(diff_id) => self.layer(&self.made(diff_id)?).map(Some),
+            Outcome::Nothing => Ok(None),
+        };
+        let all = |layer: &Layer| -> Result<Vec<String>, StepCause> {
+            Ok(layer.entries()?.iter().map(|entry| entry.path.display()).collect())
+        };
+        match (open(first)?, open(second)?) {
+            (Some(first), Some(second)) => {
+                Ok(diff(&first, &second)?.iter().map(ToString::to_string).collect())
+            }
+            (Some(one), None) | (None, Some(one)) => all(&one),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn note_wrong(&self, wrong: Wrong) {
+        lock(&self.shared.wrong).push(wrong);
+    }
+
+    pub(super) fn take_wrong(&self) -> Vec<Wrong> {
+        std::mem::take(&mut lock(&self.shared.wrong))
+    }
+
     fn is_made(&self, key: CacheKey) -> bool {
         lock(&self.shared.made).contains(&key)
     }
@@ -210,7 +264,24 @@ pub(super) struct Step<'s> {
     position: usize,
     names: &'s Names,
     pub output: Output,
-    done: Option<(StepStatus, String, Option<DiffId>)>,
+    done: Option<Done>,
+    /// Where its key stands among those of this build.
+    noted: Option<usize>,
+}
+
+/// What will be reported of a step.
+struct Done {
+    status: StepStatus,
+    reason: String,
+    layer: Option<DiffId>,
+    saw: Option<Saw>,
+    because: Vec<Difference>,
+}
+
+impl Done {
+    fn new(status: StepStatus, reason: String) -> Self {
+        Self { status, reason, layer: None, saw: None, because: Vec::new() }
+    }
 }
 
 impl Step<'_> {
@@ -222,42 +293,89 @@ impl Step<'_> {
         parts: &Parts,
         origins: &[String],
     ) -> Result<Decision, StepCause> {
-        let meta = &self.vertex.meta;
+        self.decide_seeing(key, record, (parts, origins), None)
+    }
+
+    /// As [`Self::decide`] for a process: where no record of `key` stands, what
+    /// is known of executions that saw the same (`sight`) decides.
+    pub(super) fn decide_seeing(
+        &mut self,
+        key: CacheKey,
+        record: Option<Record>,
+        (parts, origins): (&Parts, &[String]),
+        sight: Option<(&Process, &Sight)>,
+    ) -> Result<Decision, StepCause> {
         let session = self.session;
-        let forbids =
-            |place: &VertexMeta| session.no_cache.forbids(place.step.as_deref(), &place.stage);
-        let policy = Policy {
-            forbidden: self.vertex.places().any(forbids),
-            retest: session.retest && self.is_test(),
-            max_age: meta.max_age,
-            now: now(),
+        let seen = match sight {
+            Some((process, Sight::Same(observed))) => Some(observed.record_of(process.weak)),
+            _ => None,
         };
-        let decision = decide(record, policy);
+        let reused = record.is_none() && seen.is_some();
+        let decision = decide(record.or(seen), self.policy());
         match &decision {
             Decision::Hit(record) => {
-                let reason = if session.is_made(key) { made_alike() } else { stands() };
-                self.done = Some((StepStatus::Cached, reason, layer_of(record.outcome)));
+                let (status, reason) = match (reused, session.is_made(key)) {
+                    (true, _) => (StepStatus::Reused, self.reused(record, parts, origins)?),
+                    (false, true) => (StepStatus::Cached, made_alike()),
+                    (false, false) => (StepStatus::Cached, stands()),
+                };
+                self.done = Some(Done { saw: record.saw.clone(), ..Done::new(status, reason) });
+                self.made(record.outcome);
+                if reused && !session.dry {
+                    session.cache.save(key, parts, record)?;
+                }
             }
             // What the first of equal steps will make stands for the others.
             Decision::Run(Miss::NoRecord | Miss::TooOld { .. })
                 if session.dry && session.is_made(key) =>
             {
-                self.done = Some((StepStatus::Cached, made_alike(), None));
+                self.done = Some(Done::new(StepStatus::Cached, made_alike()));
             }
             Decision::Run(miss) => {
                 lock(&session.shared.made).insert(key);
                 let old = self.earlier_parts()?;
-                let reason = reason(miss, parts, old.as_ref(), origins);
+                let reason = reason(miss, parts, old.as_ref(), origins, sight.map(|(_, s)| s));
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
                     session.sink.event(Event::Started { vertex, reason: reason.clone() });
                 }
-                self.done = Some((StepStatus::Ran, reason, None));
+                let because = match (miss, sight) {
+                    (Miss::NoRecord, Some((_, Sight::Differs(because)))) => because.clone(),
+                    _ => Vec::new(),
+                };
+                self.done = Some(Done { because, ..Done::new(StepStatus::Ran, reason) });
             }
         }
         self.note(key);
         Ok(decision)
+    }
+
+    fn policy(&self) -> Policy {
+        let session = self.session;
+        let forbids =
+            |place: &VertexMeta| session.no_cache.forbids(place.step.as_deref(), &place.stage);
+        Policy {
+            forbidden: self.vertex.places().any(forbids),
+            retest: session.retest && self.is_test(),
+            paranoid: session.paranoid && matches!(self.vertex.op, Op::Exec(_)),
+            max_age: self.vertex.meta.max_age,
+            now: now(),
+        }
+    }
+
+    /// Why a result stands although the input is another.
+    fn reused(
+        &self,
+        record: &Record,
+        parts: &Parts,
+        origins: &[String],
+    ) -> Result<String, StepCause> {
+        let then = match &record.saw {
+            Some(saw) => self.session.cache.parts(saw.execution)?,
+            None => None,
+        };
+        Ok(unseen(parts, then.as_ref(), origins))
     }
 
     fn is_test(&self) -> bool {
@@ -265,33 +383,45 @@ impl Step<'_> {
     }
 
     fn earlier_parts(&self) -> Result<Option<Parts>, StepCause> {
+        match self.earlier() {
+            Some(step) => Ok(self.session.cache.parts(step.key)?),
+            None => Ok(None),
+        }
+    }
+
+    /// This step in the build before.
+    fn earlier(&self) -> Option<&StepRecord> {
         let meta = &self.vertex.meta;
         let earlier = self.session.earlier.as_ref();
         let named = |stage: &str, name: &str| {
             self.names.get(stage).is_some_and(|names| names.contains(name))
         };
         let wanted = (meta.stage.as_str(), meta.name.as_str(), self.position);
-        let step = earlier.and_then(|build| build.counterpart(wanted, &named));
-        match step {
-            Some(step) => Ok(self.session.cache.parts(step.key)?),
-            None => Ok(None),
-        }
+        earlier.and_then(|build| build.counterpart(wanted, &named))
     }
 
-    fn note(&self, key: CacheKey) {
+    fn note(&mut self, key: CacheKey) {
         let meta = &self.vertex.meta;
-        lock(&self.session.shared.steps).push(StepRecord {
+        let mut steps = lock(&self.session.shared.steps);
+        self.noted = Some(steps.len());
+        steps.push(StepRecord {
             stage: meta.stage.clone(),
             name: meta.name.clone(),
             position: self.position,
             key,
+            saw: self.done.as_ref().and_then(|done| done.saw.clone()),
         });
+    }
+
+    /// The execution of the earlier build whose result this step had then.
+    pub(super) fn earlier_execution(&self) -> Option<CacheKey> {
+        self.earlier().map(|step| step.saw.as_ref().map_or(step.key, |saw| saw.execution))
     }
 
     /// A plan only: this step waits for another one.
     pub(super) fn waits_for(&mut self, step: &str) {
         let reason = format!("`{step}` runs before it; the result stands if that makes the same");
-        self.done = Some((StepStatus::Ran, reason, None));
+        self.done = Some(Done::new(StepStatus::Ran, reason));
     }
 
     /// Keeps what a run made.
@@ -304,15 +434,32 @@ impl Step<'_> {
         took: Duration,
     ) -> Result<(), StepCause> {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.session.cache.save(key, parts, &Record { outcome, ran_at, duration_ms })?;
-        self.made(outcome);
+        self.keep(key, parts, &Record::new(outcome, ran_at, duration_ms))
+    }
+
+    /// As [`Self::save`], with all that is known of the run.
+    pub(super) fn keep(
+        &mut self,
+        key: CacheKey,
+        parts: &Parts,
+        record: &Record,
+    ) -> Result<(), StepCause> {
+        self.session.cache.save(key, parts, record)?;
+        self.made(record.outcome);
+        let saw = record.saw.clone();
+        if let Some(done) = &mut self.done {
+            done.saw.clone_from(&saw);
+        }
+        if let Some(noted) = self.noted {
+            lock(&self.session.shared.steps)[noted].saw = saw;
+        }
         Ok(())
     }
 
     /// Notes what the step made, for its report.
     pub(super) fn made(&mut self, outcome: Outcome) {
         if let Some(done) = &mut self.done {
-            done.2 = layer_of(outcome);
+            done.layer = layer_of(outcome);
         }
     }
 
@@ -328,13 +475,17 @@ impl Step<'_> {
     }
 
     pub(super) fn finish(self, began: Instant) {
-        let Some((status, reason, layer)) = self.done else { return };
+        let Some(Done { status, reason, layer, saw, because }) = self.done else { return };
         if !is_reported(&self.vertex.op) {
             return;
         }
         let duration = began.elapsed();
         let id = self.vertex.id;
-        let told = if status == StepStatus::Cached { Status::Cached } else { Status::Ran };
+        let told = match status {
+            StepStatus::Cached => Status::Cached,
+            StepStatus::Reused => Status::Reused,
+            StepStatus::Ran => Status::Ran,
+        };
         if !self.session.dry {
             let reason = reason.clone();
             let event = Event::Finished { vertex: id, status: told, reason, duration, layer };
@@ -342,7 +493,7 @@ impl Step<'_> {
         }
         let meta = &self.vertex.meta;
         let (name, stage) = (meta.name.clone(), meta.stage.clone());
-        let report = StepReport { id, name, stage, status, reason, duration, layer };
+        let report = StepReport { id, name, stage, status, reason, duration, layer, saw, because };
         lock(&self.session.shared.reports).push(report);
     }
 }

@@ -8,6 +8,7 @@ pub mod lookup;
 #[doc(hidden)]
 pub mod memory;
 mod merge;
+pub mod observe;
 pub mod passwd;
 pub mod walk;
 
@@ -205,4 +206,10 @@ impl Node {
     pub fn is_dir(&self) -> bool {
         matches!(self.kind, NodeKind::Directory)
     }
+}
+
+/// Whether overlayfs would take an extended attribute as one of its own, as
+/// root or in a user namespace. No layer carries it, no lower shows it.
+pub(crate) fn is_overlays(name: &[u8]) -> bool {
+    [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix))
 }

@@ -117,6 +117,7 @@ fn execs() -> Vec<Op> {
         timeout: None,
         mounts: vec![],
         kind: ExecKind::Step,
+        trace: Trace::On,
     };
     let Exec {
         command: _,
@@ -127,6 +128,7 @@ fn execs() -> Vec<Op> {
         timeout: _,
         mounts: _,
         kind: _,
+        trace: _,
     } = &plain;
     let e = || plain.clone();
     let at = |target: &str, kind| Mount { target: target.into(), kind };
@@ -144,6 +146,7 @@ fn execs() -> Vec<Op> {
         Exec { timeout: Some(Duration::from_secs(1)), ..e() },
         Exec { kind: ExecKind::Packages, ..e() },
         Exec { kind: ExecKind::Test, ..e() },
+        Exec { trace: Trace::Off, ..e() },
         Exec { mounts: vec![at("/b", MountKind::Tmpfs { size: None })], ..e() },
     ];
     all.extend(mounts().into_iter().map(|kind| Exec { mounts: vec![at("/a", kind)], ..e() }));
@@ -304,6 +307,7 @@ fn ops() -> impl Strategy<Value = Op> {
             timeout: None,
             mounts: vec![],
             kind: ExecKind::Step,
+            trace: Trace::On,
         })
     });
     let config = (prop::option::of(words()), prop::option::of(words()), pairs(), words(), words())

@@ -24,11 +24,11 @@ use fuser::{
     ReplyOpen, ReplyXattr, Request,
 };
 
-use super::super::is_overlays;
 use super::Failure;
 use super::nodes::Nodes;
+use super::operations::{Operation, Watch};
 use crate::layer::{LayerPath, Meta, Xattrs};
-use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
+use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError, is_overlays};
 
 /// Longer than any step.
 const TTL: Duration = Duration::from_secs(1 << 31);
@@ -38,6 +38,7 @@ pub(super) struct Server {
     tree: Arc<dyn Tree>,
     xattrs: bool,
     failure: Failure,
+    watch: Option<Watch>,
     state: Mutex<State>,
 }
 
@@ -77,9 +78,16 @@ impl Drop for Guard<'_> {
 }
 
 impl Server {
-    pub(super) fn new(tree: Arc<dyn Tree>, failure: Failure) -> Self {
+    pub(super) fn new(tree: Arc<dyn Tree>, failure: Failure, watch: Option<Watch>) -> Self {
         let xattrs = tree.has_xattrs();
-        Self { tree, xattrs, failure, state: Mutex::default() }
+        Self { tree, xattrs, failure, watch, state: Mutex::default() }
+    }
+
+    /// Notes what is asked, before it is answered.
+    fn asked(&self, operation: Operation, path: &LayerPath, found: bool) {
+        if let Some(watch) = &self.watch {
+            watch.asked(operation, path, found);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,7 +133,18 @@ impl Server {
 
     fn number(&self, path: &LayerPath, node: &Node) -> INodeNo {
         let first = node.links.as_ref().map_or(path, |links| &links.first);
-        INodeNo(self.state().nodes.number(first))
+        self.number_of(first)
+    }
+
+    fn number_of(&self, path: &LayerPath) -> INodeNo {
+        let numbered = self.state().nodes.number(path);
+        if !numbered.is_hash
+            && let Some(watch) = &self.watch
+        {
+            // It depends on what was asked before, which another step may not ask.
+            watch.void("two of its paths have the same hash");
+        }
+        INodeNo(numbered.number)
     }
 
     fn attr(&self, path: &LayerPath, node: &Node) -> FileAttr {
@@ -136,7 +155,9 @@ impl Server {
         let parent = self.path(parent)?;
         // What no layer can name is not there.
         let Ok(path) = parent.join(name.as_bytes()) else { return Ok(None) };
-        Ok(self.node(&path)?.map(|node| self.attr(&path, &node)))
+        let node = self.node(&path)?;
+        self.asked(Operation::Lookup, &path, node.is_some());
+        Ok(node.map(|node| self.attr(&path, &node)))
     }
 
     /// Bytes at `offset`, all that are asked for unless the file ends: a short
@@ -169,6 +190,7 @@ impl Server {
             return Ok(open.clone());
         }
         let (path, node) = self.known(ino)?;
+        self.asked(Operation::Read, &path, true);
         let NodeKind::File { size } = node.kind else { return Err(Errno::EINVAL) };
         let file = self.ask(|tree| tree.open(&path))?;
         let open = Open { path, size, file };
@@ -184,8 +206,9 @@ impl Server {
             return Ok(Arc::clone(listed));
         }
         let path = self.path(ino)?;
+        self.asked(Operation::Readdir, &path, true);
         let found = self.ask(|tree| tree.list(&path))?;
-        let up = INodeNo(self.state().nodes.number(&path.parent().unwrap_or_default()));
+        let up = self.number_of(&path.parent().unwrap_or_default());
         let mut listed: Vec<Listed> = [(b".".to_vec(), ino), (b"..".to_vec(), up)]
             .map(|(name, ino)| Listed { name, ino, kind: FileType::Directory })
             .into();
@@ -201,11 +224,12 @@ impl Server {
     }
 
     /// The attributes that are shown.
-    fn xattrs(&self, ino: INodeNo) -> Result<Xattrs, Errno> {
+    fn xattrs(&self, operation: Operation, ino: INodeNo) -> Result<Xattrs, Errno> {
         if !self.xattrs {
             return Err(Errno::ENOSYS);
         }
-        let (_, node) = self.known(ino)?;
+        let (path, node) = self.known(ino)?;
+        self.asked(operation, &path, true);
         let mut xattrs = node.meta.xattrs;
         xattrs.retain(|name, _| !is_overlays(name));
         Ok(xattrs)
@@ -309,14 +333,20 @@ impl Filesystem for Server {
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.known(ino) {
-            Ok((path, node)) => reply.attr(&TTL, &self.attr(&path, &node)),
+            Ok((path, node)) => {
+                self.asked(Operation::Getattr, &path, true);
+                reply.attr(&TTL, &self.attr(&path, &node));
+            }
             Err(errno) => reply.error(errno),
         }
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
         match self.known(ino) {
-            Ok((_, Node { kind: NodeKind::Symlink { target }, .. })) => reply.data(&target),
+            Ok((path, Node { kind: NodeKind::Symlink { target }, .. })) => {
+                self.asked(Operation::Readlink, &path, true);
+                reply.data(&target);
+            }
             Ok(_) => reply.error(Errno::EINVAL),
             Err(errno) => reply.error(errno),
         }
@@ -362,13 +392,13 @@ impl Filesystem for Server {
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = self
-            .xattrs(ino)
+            .xattrs(Operation::Getxattr, ino)
             .and_then(|mut xattrs| xattrs.remove(name.as_bytes()).ok_or(Errno::NO_XATTR));
         sized(value, size, reply);
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self.xattrs(ino).map(|xattrs| {
+        let names = self.xattrs(Operation::Listxattr, ino).map(|xattrs| {
             xattrs.into_keys().flat_map(|name| name.into_iter().chain([0])).collect()
         });
         sized(names, size, reply);

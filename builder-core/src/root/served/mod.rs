@@ -17,6 +17,7 @@
 
 mod answers;
 mod nodes;
+mod operations;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,6 +27,7 @@ use fuser::{Config, Session, SessionACL};
 
 use crate::view::{Tree, TreeError};
 use answers::Server;
+pub use operations::Watch;
 
 /// What the mount's options say beside `fd=N`.
 pub const MOUNT_OPTIONS: &str =
@@ -48,13 +50,18 @@ impl Failure {
 }
 
 /// Serves `tree` on a `/dev/fuse` that is mounted, in whatever namespace, until
-/// that mount is gone. What goes wrong is noted in `failure`, before the kernel
+/// that mount is gone. What is asked goes to `watch`. What goes wrong is noted in `failure`, before the kernel
 /// is answered.
 ///
 /// # Errors
 /// If there can be no thread.
-pub fn serve(tree: Arc<dyn Tree>, fd: OwnedFd, failure: Failure) -> io::Result<()> {
-    let server = Server::new(tree, failure.clone());
+pub fn serve(
+    tree: Arc<dyn Tree>,
+    fd: OwnedFd,
+    failure: Failure,
+    watch: Option<Watch>,
+) -> io::Result<()> {
+    let server = Server::new(tree, failure.clone(), watch);
     let session = move || {
         let served = Session::from_fd(server, fd, SessionACL::All, Config::default());
         if let Err(source) = served.and_then(Session::run) {

@@ -25,24 +25,35 @@ pub(super) struct Nodes {
     paths: HashMap<u64, LayerPath>,
 }
 
+/// A number that was given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbered {
+    pub(super) number: u64,
+    /// Whether it is the path's hash; else another path had that first.
+    pub(super) is_hash: bool,
+}
+
 impl Nodes {
     /// The number of `path`, which can be asked for by it from now on.
-    pub(super) fn number(&mut self, path: &LayerPath) -> u64 {
+    pub(super) fn number(&mut self, path: &LayerPath) -> Numbered {
         if path.is_root() {
-            return ROOT;
+            return Numbered { number: ROOT, is_hash: true };
         }
         let hash = blake3::hash(path.as_bytes());
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-        let mut number = u64::from_le_bytes(*first) & NUMBER_BITS;
+        let hash = u64::from_le_bytes(*first) & NUMBER_BITS;
+        let mut number = hash;
         loop {
             match self.paths.get(&number) {
-                Some(taken) if taken == path => return number,
-                None if number > ROOT => break,
+                Some(taken) if taken == path => break,
+                None if number > ROOT => {
+                    self.paths.insert(number, path.clone());
+                    break;
+                }
                 _ => number = (number + 1) & NUMBER_BITS,
             }
         }
-        self.paths.insert(number, path.clone());
-        number
+        Numbered { number, is_hash: number == hash }
     }
 
     /// What a number stands for.
@@ -63,12 +74,13 @@ mod tests {
     fn numbers_come_from_paths_and_not_from_the_order_of_questions() {
         let (mut one, mut other) = (Nodes::default(), Nodes::default());
         let names: Vec<_> = (0..1000).map(|n| path(&format!("usr/lib/{n}"))).collect();
-        let forwards: Vec<u64> = names.iter().map(|name| one.number(name)).collect();
-        let mut backwards: Vec<u64> = names.iter().rev().map(|name| other.number(name)).collect();
+        let forwards: Vec<u64> = names.iter().map(|name| one.number(name).number).collect();
+        let mut backwards: Vec<u64> =
+            names.iter().rev().map(|name| other.number(name).number).collect();
         backwards.reverse();
         assert_eq!(forwards, backwards);
         assert!(forwards.iter().all(|number| *number > ROOT && number >> 48 == 0));
-        assert_eq!(one.number(&LayerPath::root()), ROOT);
+        assert_eq!(one.number(&LayerPath::root()).number, ROOT);
         for (name, number) in names.iter().zip(forwards) {
             assert_eq!(one.path(number).as_ref(), Some(name));
         }
@@ -78,10 +90,11 @@ mod tests {
     fn a_number_that_is_taken_is_not_given_out_again() {
         let mut nodes = Nodes::default();
         let alone = Nodes::default().number(&path("a"));
-        nodes.paths.insert(alone, path("b"));
+        assert!(alone.is_hash);
+        nodes.paths.insert(alone.number, path("b"));
         let second = nodes.number(&path("a"));
-        assert_ne!(second, alone);
+        assert!(second.number != alone.number && !second.is_hash);
         assert_eq!(nodes.number(&path("a")), second);
-        assert_eq!(nodes.path(alone), Some(path("b")));
+        assert_eq!(nodes.path(alone.number), Some(path("b")));
     }
 }

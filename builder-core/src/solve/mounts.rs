@@ -1,0 +1,120 @@
+//! What is mounted into a process's root: as it will be seen, and as it is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::StepCause;
+use super::prepared::{Prepared, working_directory};
+use super::run_exec::{path, tree};
+use super::secrets;
+use super::session::Session;
+use super::value::Value;
+use crate::exec::{self, JobMount, JobMountKind, Mounted, Owner, Shown};
+use crate::plan::op::{Exec, Mount, MountKind, Sharing};
+use crate::store::{CacheMountGuard, MountSharing};
+use crate::view;
+
+/// What the process will see; `None` where that cannot be, which is told when it
+/// runs.
+pub(super) fn shown(
+    session: &Session<'_>,
+    exec: &Exec,
+    inputs: &[Arc<Value>],
+    prepared: &Prepared<'_>,
+) -> Option<Shown> {
+    let mut mounts = Vec::new();
+    for Mount { target, kind } in &exec.mounts {
+        let target = working_directory(&prepared.cwd, Some(target));
+        let part = match kind {
+            MountKind::Bind { input, source, writable: _ } => {
+                let tree = tree(inputs, *input).ok()?;
+                let source = view::lookup::resolve(&*tree, &path(source).ok()?).ok()?.path;
+                Some((tree, source))
+            }
+            MountKind::Secret { .. } => {
+                match secrets::file(kind, session.secrets) {
+                    Some(_) => mounts.push((target, true, None)),
+                    None => {}
+                }
+                continue;
+            }
+            MountKind::Cache { .. } | MountKind::Tmpfs { .. } => None,
+        };
+        mounts.push((target, false, part));
+    }
+    let mounted = mounts.iter().map(|(target, is_file, part)| {
+        let mounted = match part {
+            Some((tree, source)) => Mounted::Tree(tree, source),
+            None if *is_file => Mounted::File,
+            None => Mounted::Directory,
+        };
+        (target.as_str(), mounted)
+    });
+    exec::shown(&prepared.root, &mounted.collect::<Vec<_>>()).ok()
+}
+
+/// The mounts of a job. Cache mounts are held by `guards`.
+pub(super) fn mounts(
+    session: &Session<'_>,
+    exec: &Exec,
+    inputs: &[Arc<Value>],
+    cwd: &str,
+    guards: &mut Vec<CacheMountGuard>,
+) -> Result<Vec<JobMount>, StepCause> {
+    // In one order, or two steps could wait for each other; each once, or a step
+    // could wait for itself.
+    let mut caches: BTreeMap<&str, Sharing> = BTreeMap::new();
+    for mount in &exec.mounts {
+        if let MountKind::Cache { id, sharing, .. } = &mount.kind {
+            let strongest = caches.entry(id).or_insert(*sharing);
+            *strongest = stronger(*strongest, *sharing);
+        }
+    }
+    let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
+    for (id, sharing) in caches {
+        let guard = session.store.cache_mount(id, sharing_of(sharing))?;
+        paths.insert(id, guard.path().to_owned());
+        guards.push(guard);
+    }
+    let mut mounts = Vec::new();
+    for Mount { target, kind } in &exec.mounts {
+        let target = working_directory(cwd, Some(target));
+        let kind = match kind {
+            MountKind::Bind { input, source, writable } => {
+                let tree = tree(inputs, *input)?;
+                let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
+                JobMountKind::Tree { tree, source, writable: *writable }
+            }
+            MountKind::Cache { id, sharing: _, mode, uid, gid } => {
+                let path = paths[id.as_str()].clone();
+                let make = Some(Owner { mode: *mode, uid: *uid, gid: *gid });
+                JobMountKind::HostDir { path, writable: true, make }
+            }
+            MountKind::Tmpfs { size } => JobMountKind::Tmpfs { size: *size },
+            MountKind::Secret { .. } => match secrets::file(kind, session.secrets) {
+                Some(file) => file,
+                None => continue,
+            },
+        };
+        mounts.push(JobMount { target, kind });
+    }
+    Ok(mounts)
+}
+
+/// What suits both uses of one cache in a step.
+fn stronger(one: Sharing, other: Sharing) -> Sharing {
+    match (one, other) {
+        (Sharing::Locked, _) | (_, Sharing::Locked) => Sharing::Locked,
+        (Sharing::Shared, _) | (_, Sharing::Shared) => Sharing::Shared,
+        (Sharing::Private, Sharing::Private) => Sharing::Private,
+    }
+}
+
+fn sharing_of(sharing: Sharing) -> MountSharing {
+    match sharing {
+        Sharing::Shared => MountSharing::Shared,
+        Sharing::Locked => MountSharing::Locked,
+        Sharing::Private => MountSharing::Private,
+    }
+}

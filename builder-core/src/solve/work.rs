@@ -1,0 +1,241 @@
+//! A process is run, and what it makes and sees is kept.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::decide::Miss;
+use super::error::StepCause;
+use super::mounts::mounts;
+use super::observed;
+use super::prepared::Prepared;
+use super::report::Wrong;
+use super::session::{Session, Step, now};
+use super::value::{State, Value};
+use super::{chain, secrets};
+use crate::cache::{Outcome, Record};
+use crate::digest::CacheKey;
+use crate::event::{Event, Stream};
+use crate::exec::{self, Job, JobSink, Keep, Process, Stdio};
+use crate::layer::{Change, Entry, LayerError, LayerWriter, Mtime};
+use crate::plan::op::{Exec, ExecKind};
+use crate::view::observe::{Pathset, Recorder};
+
+/// Times of files come from a clock that ticks more slowly than ours.
+const CLOCK_LAG: Duration = Duration::from_millis(50);
+
+/// A process that is to run.
+pub(super) struct Work<'a> {
+    pub(super) exec: &'a Exec,
+    pub(super) inputs: &'a [Arc<Value>],
+    pub(super) state: &'a State,
+    pub(super) prepared: &'a Prepared<'a>,
+    /// Where what it looks at is to be recorded.
+    pub(super) process: Option<observed::Process>,
+}
+
+/// What a run made, and what it asked, where that is known.
+struct Made {
+    outcome: Outcome,
+    ran_at: i64,
+    took: Duration,
+    pathset: Option<Pathset>,
+}
+
+impl Work<'_> {
+    /// Runs it and keeps what it made.
+    pub(super) fn execute(
+        &self,
+        step: &mut Step<'_>,
+        key: CacheKey,
+        miss: &Miss,
+    ) -> Result<Record, StepCause> {
+        let session = step.session;
+        let made = self.run(step)?;
+        if let Miss::Checked(standing) = miss {
+            self.compare(step, standing, &made)?;
+        }
+        let duration_ms = u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX);
+        let mut record = Record::new(made.outcome, made.ran_at, duration_ms);
+        if let (Some(process), Some(pathset)) = (&self.process, &made.pathset) {
+            let layers = self.prepared.layers.clone();
+            let saved = process.save(session, pathset, (key, record.clone()), layers)?;
+            record = saved.map_or(record, |observed| observed.record_of(process.weak));
+        }
+        step.keep(key, &self.prepared.parts, &record)?;
+        Ok(record)
+    }
+
+    /// Runs it once.
+    fn run(&self, step: &mut Step<'_>) -> Result<Made, StepCause> {
+        let Self { exec, inputs, state, prepared, process } = self;
+        let session = step.session;
+        let work = session.store.work_dir()?;
+        let mut guards = Vec::new();
+        let mounts = mounts(session, exec, inputs, &prepared.cwd, &mut guards)?;
+        let keep = if exec.kind == ExecKind::Test { Keep::Discard } else { Keep::Capture };
+        let upper = work.path().join("root");
+        let failed = |source| StepCause::Io { path: upper.clone(), source };
+        std::fs::create_dir(&upper).map_err(failed)?;
+        let recorder = process.as_ref().map(|_| Arc::new(Recorder::blind_to(session.blind)));
+        let job = Job {
+            root: Arc::clone(&state.view),
+            work: upper.clone(),
+            process: self::process(session, exec, prepared),
+            mounts,
+            keep,
+            recorder: recorder.clone(),
+        };
+        let (ran_at, began) = (now(), Instant::now());
+        let mut sink = Capture { step, layer: None, error: None, since: since() };
+        let ended = session.executor.run(job, &mut sink, &session.stop);
+        let Capture { layer, error, .. } = sink;
+        context_is_unchanged(session)?;
+        if let Some(error) = error {
+            return Err(error.into());
+        }
+        let exit = ended?;
+        if !exit.success() {
+            return Err(StepCause::Exit(exit.status));
+        }
+        let outcome = match layer {
+            Some(writer) => {
+                let desc = writer.finish()?;
+                session.cache.add_layer(&desc)?;
+                Outcome::Layer(desc.diff_id)
+            }
+            None => Outcome::Nothing,
+        };
+        // What could not be recorded has its key only.
+        let pathset = recorder.and_then(|recorder| recorder.take().ok());
+        Ok(Made { outcome, ran_at, took: began.elapsed(), pathset })
+    }
+
+    /// Compares what was made with what would have stood for it. A command that
+    /// differs from itself is told apart by running it once more.
+    fn compare(
+        &self,
+        step: &mut Step<'_>,
+        standing: &Record,
+        made: &Made,
+    ) -> Result<(), StepCause> {
+        if standing.outcome == made.outcome {
+            return Ok(());
+        }
+        let again = self.run(step)?;
+        let session = step.session;
+        let name = step.vertex.meta.name.clone();
+        let differs_from_itself = again.outcome != made.outcome;
+        let paths = session.differing(standing.outcome, made.outcome)?;
+        session.note_wrong(Wrong { step: name, paths, differs_from_itself });
+        Ok(())
+    }
+}
+
+/// A file that was served to a step was found to differ from what the key
+/// says: nothing that the step made may be kept.
+fn context_is_unchanged(session: &Session<'_>) -> Result<(), StepCause> {
+    let changed = session.contexts().iter().find_map(|context| context.violation());
+    changed.map_or(Ok(()), |path| Err(StepCause::ContextChanged { path: path.display() }))
+}
+
+fn process(session: &Session<'_>, exec: &Exec, prepared: &Prepared<'_>) -> Process {
+    let mut env = super::with_proxies(prepared.env.clone(), session.proxy_env);
+    env.extend(secrets::variables(exec, session.secrets));
+    Process {
+        argv: exec.command.argv(),
+        env,
+        cwd: prepared.cwd.clone(),
+        uid: prepared.user.uid,
+        gid: prepared.user.gid,
+        groups: prepared.user.groups.clone(),
+        network: exec.network,
+        timeout: exec.timeout,
+        hostname: exec::HOSTNAME.to_owned(),
+        stdio: Stdio::Piped,
+        needs_ids: exec.kind == ExecKind::Packages,
+    }
+}
+
+/// Takes what a job gives: output to the sink, entries into a layer.
+struct Capture<'a, 's> {
+    step: &'a mut Step<'s>,
+    layer: Option<LayerWriter>,
+    error: Option<LayerError>,
+    /// A time at or after this was not set on purpose.
+    since: Mtime,
+}
+
+impl Capture<'_, '_> {
+    fn append(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> Result<(), LayerError> {
+        let session = self.step.session;
+        let writer = match &mut self.layer {
+            Some(writer) => writer,
+            None => self.layer.insert(LayerWriter::new(session.store, session.compression)?),
+        };
+        writer.append(entry, content)
+    }
+}
+
+impl JobSink for Capture<'_, '_> {
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.step.output.push(bytes);
+        let vertex = self.step.vertex.id;
+        self.step.session.sink.event(Event::Output { vertex, stream, bytes: bytes.to_vec() });
+    }
+
+    fn captured(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> io::Result<()> {
+        // The root itself is no change: its mode and owner are the view's.
+        if entry.path.is_root() {
+            return Ok(());
+        }
+        let entry = settled(entry, self.since, self.step.session.mtime);
+        self.append(&entry, content).map_err(|error| {
+            let told = io::Error::other(chain(&error));
+            self.error = Some(error);
+            told
+        })
+    }
+}
+
+/// Now, less what the kernel's coarse clock may lag behind.
+fn since() -> Mtime {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.saturating_sub(CLOCK_LAG);
+    Mtime { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
+}
+
+/// The entry with the time that it has in the layer: an earlier time was set on
+/// purpose (by dpkg, by tar) and stays, all else gets the constant.
+fn settled(entry: &Entry, since: Mtime, constant: Mtime) -> Entry {
+    let mut entry = entry.clone();
+    if let Change::Present { meta, kind } = &mut entry.change
+        && (kind.is_dir() || meta.mtime >= since)
+    {
+        meta.mtime = constant;
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{Kind, LayerPath, Meta};
+
+    #[test]
+    fn times_from_the_start_on_and_of_directories_become_the_constant() {
+        let at = |secs| Mtime { secs, nanos: 0 };
+        let fifo = || Kind::Fifo;
+        let table =
+            [(fifo(), 99, 99), (fifo(), 100, 7), (fifo(), 9_000, 7), (Kind::Directory, 99, 7)];
+        for (kind, found, wanted) in table {
+            let meta = Meta { mtime: at(found), ..Meta::root_owned(0o755) };
+            let path = LayerPath::new("x").expect("a plain name");
+            let entry = Entry { path, change: Change::Present { meta, kind } };
+            let Change::Present { meta, kind } = settled(&entry, at(100), at(7)).change else {
+                panic!("it stays what it is");
+            };
+            assert_eq!(meta.mtime, at(wanted), "{kind:?} of {found}");
+        }
+    }
+}
