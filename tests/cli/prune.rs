@@ -28,7 +28,7 @@ fn build(place: &Place, content: &str, tag: &str) -> bool {
     let args = ["--store", "s", "build", "ctx", "-t", tag, "--progress=plain"];
     let said = place.run(&args);
     assert_eq!(said.code, Some(0), "{said:?}");
-    said.stderr.contains("1 cached, 0 ran")
+    said.stderr.contains("1 cached, 0 reused, 0 ran")
 }
 
 fn blobs(place: &Place) -> usize {

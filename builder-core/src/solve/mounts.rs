@@ -33,9 +33,8 @@ pub(super) fn shown(
                 Some((tree, source))
             }
             MountKind::Secret { .. } => {
-                match secrets::file(kind, session.secrets) {
-                    Some(_) => mounts.push((target, true, None)),
-                    None => {}
+                if secrets::file(kind, session.secrets).is_some() {
+                    mounts.push((target, true, None));
                 }
                 continue;
             }

@@ -207,7 +207,7 @@ impl Session<'_> {
     /// is said once.
     pub(super) fn observes(&self) -> bool {
         let Err(why) = self.executor.observes() else { return true };
-        if !self.dry && !lock(&self.shared.told_blind).replace(()).is_some() {
+        if !self.dry && lock(&self.shared.told_blind).replace(()).is_none() {
             let message = format!(
                 "what steps look at is not recorded ({why}): they run again if anything below them changes"
             );

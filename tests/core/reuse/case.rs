@@ -50,7 +50,7 @@ impl Tally {
     fn count(&mut self, steps: &[StepReport]) {
         for step in steps.iter().filter(|step| step.name.starts_with("run ")) {
             match step.status {
-                StepStatus::Cached => self.cached += 1,
+                StepStatus::Cached | StepStatus::Reused => self.cached += 1,
                 StepStatus::Ran => self.ran += 1,
             }
         }
