@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "peers")]
 pub(crate) struct Options {
-    /// Workloads: app, big, small, apt, compile, first [default: all]
+    /// Workloads: first, app, big, small, apt, compile, delta, wait, compute [default: all]
     pub(crate) names: Vec<String>,
 
     /// Only these builders (phoenix, docker, buildah; repeatable)

@@ -1,5 +1,7 @@
 //! Measures workload after workload: all builders in turn, run by run.
 
+mod edits;
+
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount};
@@ -20,7 +22,8 @@ const FEW: usize = 2;
 pub(crate) fn run(options: &Options, dir: &Path) -> Result<()> {
     let workloads = workload::named(&options.names)?;
     hide("/var/lib/containers");
-    let mut bench = Bench { options, dir, peers: Vec::new(), native: None, base: None };
+    let mut bench =
+        Bench { options, dir, peers: Vec::new(), native: None, base: None, next: Vec::new() };
     bench.start(&workloads)?;
     let mut table = Table::default();
     for workload in workloads {
@@ -44,6 +47,8 @@ struct Bench<'a> {
     native: Option<Native>,
     /// The base as an image archive.
     base: Option<PathBuf>,
+    /// The bases that follow upon it, each upon the one before.
+    next: Vec<PathBuf>,
 }
 
 impl Bench<'_> {
@@ -56,10 +61,14 @@ impl Bench<'_> {
         }
         if workloads.iter().any(|workload| workload.base) {
             let tar = base::tar(options, self.dir)?;
-            if workloads.iter().any(|workload| workload.step.is_some()) {
+            let native = |w: &&Workload| w.step.is_some() || matches!(w.kind, Kind::Ahead { .. });
+            if workloads.iter().any(native) {
                 self.native = Some(Native::unpack(self.dir.join("native"), &tar)?);
             }
-            self.base = Some(base::archive(&tar, docker.as_mut())?);
+            let archive = base::archive(&tar, docker.as_mut())?;
+            let bumps: Vec<_> = workloads.iter().flat_map(|workload| workload.bumps()).collect();
+            self.next = base::next(&archive, &bumps, docker.as_mut())?;
+            self.base = Some(archive);
         }
         if options.wants("phoenix") {
             let own = || PathBuf::from(env!("CARGO_BIN_EXE_phoenix"));
@@ -89,6 +98,12 @@ impl Bench<'_> {
                 self.warm(workload, &job, Phase::Unchanged, unchanged, table)?;
                 self.warm(workload, &job, Phase::Changed, changed, table)?;
             }
+            Kind::Delta { cold, edits, .. } => {
+                self.cold(workload, &job, cold, table)?;
+                self.warm(workload, &job, Phase::Unchanged, cold, table)?;
+                self.edits(workload, &job, edits, table)?;
+            }
+            Kind::Ahead { .. } => self.ahead(workload, &job, table)?,
         }
         for peer in &mut self.peers {
             peer.tidy(&job)?;
@@ -115,6 +130,7 @@ impl Bench<'_> {
                 let measure = peer.build(job)?;
                 self.options.show(&measure.output);
                 table.add(w.name, Phase::Cold, peer.name(), &measure);
+                edits::count(w, Phase::Cold, &**peer, &measure, table)?;
                 if w.step.is_some() {
                     let output = &measure.output;
                     let time = process::told(output).ok_or_else(|| Error::NoTime {
@@ -154,6 +170,7 @@ impl Bench<'_> {
                 let measure = peer.build(job)?;
                 self.options.show(&measure.output);
                 table.add(w.name, phase, peer.name(), &measure);
+                edits::count(w, phase, &**peer, &measure, table)?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{BASE, Job, Peer, joined};
+use super::{BASE, Job, Peer, joined, named, position};
 use crate::error::{Result, at};
 use crate::process::{self, Measure};
 
@@ -37,6 +37,13 @@ impl Buildah {
         Ok(())
     }
 
+    fn build_with(&self, job: &Job, more: &[&str]) -> Result<Measure> {
+        let mut command = self.command();
+        command.args(["bud", "--layers", "--isolation=chroot", "--pull-never", "--tag=bench"]);
+        command.arg("--file").arg(job.dir.join("Dockerfile")).args(more).arg(&job.context);
+        process::run(&mut command, &self.dir)
+    }
+
     fn load(&mut self, base: &std::path::Path) -> Result<Measure> {
         let archive = format!("docker-archive:{}", base.display());
         let loaded = self.run(&["pull", "--quiet", &archive])?;
@@ -59,10 +66,22 @@ impl Peer for Buildah {
     }
 
     fn build(&mut self, job: &Job) -> Result<Measure> {
-        let mut command = self.command();
-        command.args(["bud", "--layers", "--isolation=chroot", "--pull-never", "--tag=bench"]);
-        command.arg("--file").arg(job.dir.join("Dockerfile")).arg(&job.context);
-        process::run(&mut command, &self.dir)
+        self.build_with(job, &[])
+    }
+
+    fn rebase(&mut self, job: &Job) -> Result<()> {
+        job.base.as_ref().map_or(Ok(()), |base| self.load(base).map(drop))
+    }
+
+    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+        self.build_with(job, &["--no-cache"])
+    }
+
+    /// Lines are `STEP 4/9: RUN COMMAND` and, if it did not run, `--> Using cache ID`.
+    fn ran(&self, output: &str, names: &[&'static str]) -> Result<Vec<&'static str>> {
+        let steps = output.split("STEP ").skip(1);
+        let ran = steps.filter(|step| step.contains(": RUN ") && !step.contains("--> Using cache"));
+        Ok(ran.filter_map(position).filter_map(|of| named(of, names)).collect())
     }
 
     fn first_use(&mut self, job: &Job) -> Result<Measure> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{BASE, Job, Peer, joined};
+use super::{BASE, Job, Peer, joined, named, position};
 use crate::error::{Error, Result, at};
 use crate::process::{self, Measure};
 
@@ -75,6 +75,29 @@ impl Docker {
         Ok(())
     }
 
+    /// An archive of the base that `command` makes of the one in `archive`.
+    pub(crate) fn derive(&mut self, archive: &Path, command: &str, to: &Path) -> Result<()> {
+        self.load(archive)?;
+        let context = self.dir.join("derived");
+        std::fs::create_dir_all(&context).map_err(at(&context))?;
+        let file = context.join("Dockerfile");
+        std::fs::write(&file, format!("FROM {BASE}\nRUN {command}\n")).map_err(at(&file))?;
+        let context = context.to_string_lossy();
+        self.run(&["build", "--network=none", "--tag", BASE, &context])?;
+        self.run(&["save", "--output", &to.to_string_lossy(), BASE])?;
+        // It is not the base to begin with.
+        self.run(&["image", "rm", "--force", BASE])?;
+        self.based = false;
+        self.prune()
+    }
+
+    fn build_with(&self, job: &Job, more: &[&str]) -> Result<Measure> {
+        let mut client = self.client();
+        client.args(["build", "--network=none", "--progress=plain", "--tag=bench", "--file"]);
+        client.arg(job.dir.join("Dockerfile")).args(more).arg(&job.context);
+        process::run(&mut client, &self.dir)
+    }
+
     fn prune(&self) -> Result<()> {
         // The image is there only if there was a build before.
         let _ = self.run(&["image", "rm", "--force", "bench"]);
@@ -104,10 +127,32 @@ impl Peer for Docker {
     }
 
     fn build(&mut self, job: &Job) -> Result<Measure> {
-        let mut client = self.client();
-        client.args(["build", "--network=none", "--progress=plain", "--tag=bench", "--file"]);
-        client.arg(job.dir.join("Dockerfile")).arg(&job.context);
-        process::run(&mut client, &self.dir)
+        self.build_with(job, &[])
+    }
+
+    fn rebase(&mut self, job: &Job) -> Result<()> {
+        job.base.as_ref().map_or(Ok(()), |base| self.load(base).map(drop))
+    }
+
+    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+        self.build_with(job, &["--no-cache"])
+    }
+
+    /// Lines are `#7 [4/9] RUN COMMAND` and, if it did not run, `#7 CACHED`.
+    fn ran(&self, output: &str, names: &[&'static str]) -> Result<Vec<&'static str>> {
+        let lines = || output.lines().filter_map(|line| line.split_once(' '));
+        let cached: Vec<_> =
+            lines().filter(|(_, rest)| *rest == "CACHED").map(|(id, _)| id).collect();
+        let mut ran: Vec<_> = lines()
+            .filter(|(id, _)| id.starts_with('#') && !cached.contains(id))
+            .filter_map(|(_, rest)| rest.strip_prefix('['))
+            .filter(|rest| rest.contains("] RUN "))
+            .filter_map(position)
+            .collect();
+        // A command that prints much is named again.
+        ran.sort_unstable();
+        ran.dedup();
+        Ok(ran.into_iter().filter_map(|of| named(of, names)).collect())
     }
 
     fn first_use(&mut self, job: &Job) -> Result<Measure> {

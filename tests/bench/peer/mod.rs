@@ -43,6 +43,17 @@ pub(crate) trait Peer {
     /// Builds the workload.
     fn build(&mut self, job: &Job) -> Result<Measure>;
 
+    /// Takes in the base of `job` in place of another one, untimed; what was
+    /// built before is kept.
+    fn rebase(&mut self, job: &Job) -> Result<()>;
+
+    /// Builds the workload, all its commands anew.
+    fn rebuild(&mut self, job: &Job) -> Result<Measure>;
+
+    /// Which of the commands ran in the last build, which printed `output`.
+    /// They are the last instructions of the workload, called `names`.
+    fn ran(&self, output: &str, names: &[&'static str]) -> Result<Vec<&'static str>>;
+
     /// From an archive of the base, which is not known yet, to the end of a
     /// first `true`.
     fn first_use(&mut self, job: &Job) -> Result<Measure>;
@@ -58,6 +69,19 @@ fn joined(first: Measure, second: Measure) -> Measure {
         memory: first.memory.max(second.memory),
         output: first.output + &second.output,
     }
+}
+
+/// The name of instruction `of.0` of `of.1`, where it is one of the last.
+fn named(of: (usize, usize), names: &[&'static str]) -> Option<&'static str> {
+    let (number, all) = of;
+    names.get((number + names.len()).checked_sub(all + 1)?).copied()
+}
+
+/// `N/M` at the start of a text.
+fn position(text: &str) -> Option<(usize, usize)> {
+    let (number, rest) = text.split_once('/')?;
+    let all: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((number.trim().parse().ok()?, all.parse().ok()?))
 }
 
 fn remove(dir: &Path) -> Result<()> {

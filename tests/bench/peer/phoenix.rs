@@ -3,7 +3,7 @@
 //! A base is taken in once, into a store that is copied (by hard links: what a
 //! store holds is replaced, never changed) whenever a build is to be cold.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Job, Peer, remove};
@@ -33,10 +33,15 @@ impl Phoenix {
         self.dir.join("store")
     }
 
+    fn metadata(&self) -> PathBuf {
+        self.dir.join("metadata.json")
+    }
+
     fn command(&self, job: &Job, recipe: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--store").arg(self.store()).arg("build").arg(&job.context);
         command.arg("-f").arg(job.dir.join(recipe)).args(["--tag", "bench", "--progress=plain"]);
+        command.arg("--metadata-file").arg(self.metadata());
         if self.compression == Compression::Zstd {
             command.arg("--compression=zstd");
         }
@@ -48,13 +53,19 @@ impl Phoenix {
         let Some(base) = &job.base else { return Ok(None) };
         let template = self.dir.join("template");
         if !template.exists() {
-            let recipe = format!("from: {{oci: {}}}\nsteps: [{{run: \"true\"}}]\n", base.display());
-            let file = job.dir.join("base.yaml");
-            std::fs::write(&file, recipe).map_err(at(&file))?;
-            process::run(&mut self.command(job, "base.yaml"), &self.dir)?;
+            self.take_in(job, base)?;
             std::fs::rename(self.store(), &template).map_err(at(&template))?;
         }
         Ok(Some(template))
+    }
+
+    /// Has the store know a base.
+    fn take_in(&self, job: &Job, base: &Path) -> Result<()> {
+        let recipe = format!("from: {{oci: {}}}\nsteps: [{{run: \"true\"}}]\n", base.display());
+        let file = job.dir.join("base.yaml");
+        std::fs::write(&file, recipe).map_err(at(&file))?;
+        process::run(&mut self.command(job, "base.yaml"), &self.dir)?;
+        Ok(())
     }
 }
 
@@ -78,6 +89,27 @@ impl Peer for Phoenix {
 
     fn build(&mut self, job: &Job) -> Result<Measure> {
         process::run(&mut self.command(job, "recipe.yaml"), &self.dir)
+    }
+
+    fn rebase(&mut self, job: &Job) -> Result<()> {
+        job.base.as_ref().map_or(Ok(()), |base| self.take_in(job, base))
+    }
+
+    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+        let mut command = self.command(job, "recipe.yaml");
+        // As many at once as there are commands, on however many processors.
+        process::run(command.args(["--no-cache", "--jobs=3"]), &self.dir)
+    }
+
+    fn ran(&self, _: &str, names: &[&'static str]) -> Result<Vec<&'static str>> {
+        let path = self.metadata();
+        let text = std::fs::read(&path).map_err(at(&path))?;
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| at(&path)(error.into()))?;
+        let steps = metadata["steps"].as_array().into_iter().flatten();
+        let ran: Vec<_> =
+            steps.filter(|step| step["status"] == "ran").map(|step| &step["name"]).collect();
+        Ok(names.iter().copied().filter(|&name| ran.iter().any(|&ran| ran == name)).collect())
     }
 
     fn first_use(&mut self, job: &Job) -> Result<Measure> {

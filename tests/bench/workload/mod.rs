@@ -1,17 +1,22 @@
 //! What is built: files, a recipe and a Dockerfile that say the same.
 
+mod ahead;
 mod app;
 mod apt;
 mod big;
 mod compile;
+mod delta;
 mod first;
 mod small;
+mod wheel;
 
 use std::fs;
 use std::path::Path;
 
+use crate::base::Bump;
 use crate::error::{Error, Result, at};
 use crate::peer::Job;
+use crate::table::Phase;
 
 /// A step whose time on the served view is compared with a directory's.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +34,39 @@ pub(crate) enum Kind {
     Build { cold: usize, unchanged: usize, changed: usize },
     /// From the archive of the base; how often.
     First { times: usize },
+    /// Cold and no change, so often; then edit after edit. `steps` are the names of the commands.
+    Delta { cold: usize, edits: &'static [Edit], steps: &'static [&'static str] },
+    /// Built, then all run again: `scripts` that do not need each other.
+    Ahead { times: usize, scripts: &'static [&'static str], ideal: Ideal },
+}
+
+/// What is edited before a build.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edit {
+    pub(crate) phase: Phase,
+    pub(crate) how: How,
+    /// How often; a base moves on once only.
+    pub(crate) times: usize,
+    /// The commands that look at what is edited: those that are to run.
+    pub(crate) runs: &'static [&'static str],
+}
+
+/// What an edit is made to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum How {
+    /// The context; another content for each number.
+    Context(fn(&Path, u64) -> Result<()>),
+    /// The base.
+    Base(Bump),
+}
+
+/// The least time in which independent commands can be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ideal {
+    /// They wait: that of the slowest.
+    Slowest,
+    /// They compute: all their time, divided by the processors.
+    Shared,
 }
 
 /// A workload.
@@ -51,8 +89,17 @@ pub(crate) struct Workload {
 }
 
 /// All, in the order in which they are measured.
-pub(crate) const ALL: [&Workload; 6] =
-    [&first::FIRST, &app::APP, &big::BIG, &small::SMALL, &apt::APT, &compile::COMPILE];
+pub(crate) const ALL: [&Workload; 9] = [
+    &first::FIRST,
+    &app::APP,
+    &big::BIG,
+    &small::SMALL,
+    &apt::APT,
+    &compile::COMPILE,
+    &delta::DELTA,
+    &ahead::WAIT,
+    &ahead::COMPUTE,
+];
 
 /// Those of the names; all for none.
 pub(crate) fn named(names: &[String]) -> Result<Vec<&'static Workload>> {
@@ -72,14 +119,29 @@ impl Workload {
         let context = dir.join("context");
         fs::create_dir_all(&context).map_err(at(&context))?;
         (self.make)(&context)?;
+        file(&dir.join("Dockerfile"), (self.dockerfile)())?;
+        let job = Job { dir: dir.to_owned(), context, base: None };
+        self.onto(&job, base)
+    }
+
+    /// The same files on another base.
+    pub(crate) fn onto(&self, job: &Job, base: Option<&Path>) -> Result<Job> {
         let from = match base {
             Some(base) => format!("from: {{oci: {}}}\n", base.display()),
             None => "from: {scratch: true}\n".to_owned(),
         };
-        file(&dir.join("recipe.yaml"), &(from + &(self.recipe)()))?;
-        file(&dir.join("Dockerfile"), (self.dockerfile)())?;
-        let base = base.map(Path::to_owned);
-        Ok(Job { dir: dir.to_owned(), context, base })
+        file(&job.dir.join("recipe.yaml"), &(from + &(self.recipe)()))?;
+        Ok(Job { base: base.map(Path::to_owned), ..job.clone() })
+    }
+
+    /// How the base moves on while the workload is measured.
+    pub(crate) fn bumps(&self) -> Vec<Bump> {
+        let Kind::Delta { edits, .. } = self.kind else { return Vec::new() };
+        let bump = |edit: &Edit| match edit.how {
+            How::Base(bump) => Some(bump),
+            How::Context(_) => None,
+        };
+        edits.iter().filter_map(bump).collect()
     }
 }
 
