@@ -154,6 +154,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(crate) compression: CompressionArg,
 
+    /// Run each step only when all above it have ended
+    #[arg(long)]
+    pub(crate) no_run_ahead: bool,
+
     /// Build twice in fresh stores and name the files that differ
     #[arg(long)]
     pub(crate) check_reproducible: bool,

@@ -41,6 +41,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
             CompressionArg::Zstd => Compression::Zstd,
         },
         check_reproducible: args.check_reproducible,
+        run_ahead: !args.no_run_ahead,
         annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
         ..request(&args.recipe, &args.reuse, settings)?
     };
@@ -198,6 +199,7 @@ pub(crate) fn step(step: &StepReport) -> Value {
         "id": step.id,
         "name": step.name,
         "status": word(step.status),
+        "ahead": step.ahead,
         "reason": step.reason,
         "duration_ms": u64::try_from(step.duration.as_millis()).unwrap_or(u64::MAX),
         "layer": step.layer,
@@ -249,6 +251,7 @@ mod tests {
                 layer: Some(DiffId::from_bytes([4; 32])),
                 saw: None,
                 because: Vec::new(),
+                ahead: false,
             }],
             new_lock: None,
         };

@@ -23,7 +23,10 @@ pub(super) fn harmless(event: Event) -> Event {
             };
             Event::Finished { vertex, status, reason: lines(&reason), duration, layer }
         }
-        Event::Planned { .. } | Event::Output { .. } | Event::Exporting { .. } => event,
+        Event::Planned { .. }
+        | Event::Ahead { .. }
+        | Event::Output { .. }
+        | Event::Exporting { .. } => event,
     }
 }
 

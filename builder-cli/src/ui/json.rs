@@ -9,6 +9,7 @@
 //! | `begin` | `schema`, `version`: always the first line |
 //! | `planned` | `steps`: `[{id, name, stage}]` in order |
 //! | `started` | `step`, `reason` |
+//! | `ahead` | `step`, `trial`: `began` before the steps above it have ended, or `taken`: its result is the step's, and its output follows |
 //! | `progress` | `step`, `what`, `done`, `total` or null, `unit`: `bytes` or `items` |
 //! | `output` | `step`, `stream`: `stdout` or `stderr`, `text` (U+FFFD for what is not UTF-8) |
 //! | `warning` | `step` or null, `message` |
@@ -20,7 +21,7 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use builder_core::event::{Event, PlannedVertex, Sink, Status, Stream, Unit};
+use builder_core::event::{Event, PlannedVertex, Sink, Status, Stream, Trial, Unit};
 use builder_core::plan::Location;
 use serde_json::{Value, json};
 
@@ -121,6 +122,13 @@ fn fields(event: Event) -> (&'static str, Value) {
             };
             let text = String::from_utf8_lossy(&bytes);
             ("output", json!({ "step": vertex, "stream": stream, "text": text }))
+        }
+        Event::Ahead { vertex, trial } => {
+            let trial = match trial {
+                Trial::Began => "began",
+                Trial::Taken => "taken",
+            };
+            ("ahead", json!({ "step": vertex, "trial": trial }))
         }
         Event::Warning { vertex, message } => {
             ("warning", json!({ "step": vertex, "message": message }))

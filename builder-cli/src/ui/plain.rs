@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use builder_core::event::{Event, Sink, Status, Unit};
+use builder_core::event::{Event, Sink, Status, Trial, Unit};
 
 use super::harmless::harmless;
 use super::steps::{Step, Steps};
@@ -80,6 +80,15 @@ impl State {
                 *last = step.number;
                 head(out, step)?;
                 writeln!(out, "#{} because {reason}", step.number)?;
+            }
+            Event::Ahead { vertex, trial } => {
+                let step = steps.step(vertex);
+                head(out, step)?;
+                let what = match trial {
+                    Trial::Began => "runs ahead of the steps above it",
+                    Trial::Taken => "ran ahead, and saw what it sees now",
+                };
+                writeln!(out, "#{} {what}", step.number)?;
             }
             Event::Progress { vertex, what, done, total, unit } => {
                 let step = steps.step(vertex);

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use builder_core::digest::VertexId;
-use builder_core::event::{Event, Sink, Status, Unit};
+use builder_core::event::{Event, Sink, Status, Trial, Unit};
 use console::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -83,6 +83,22 @@ impl Tty {
         let _ = self.bars.println(text);
     }
 
+    /// Shows a step that runs; a trial of it is shown no more.
+    fn began(&self, state: &mut State, vertex: VertexId, now: Duration, why: &str) {
+        let name = state.steps.step(vertex).name.clone();
+        state.steps.step(vertex).started = now;
+        let bar = self.bars.insert_before(&state.summary, ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {prefix} {elapsed}{msg}"));
+        bar.set_prefix(fit(&name, 14));
+        bar.set_message(format!("\n    {}", fit(why, 6)));
+        bar.enable_steady_tick(REDRAW);
+        let running = Running { bar, tail: VecDeque::new(), progress: None };
+        if let Some(trial) = state.running.insert(vertex, running) {
+            trial.bar.finish_and_clear();
+            self.bars.remove(&trial.bar);
+        }
+    }
+
     fn finished(
         &self,
         state: &mut State,
@@ -133,16 +149,12 @@ impl Sink for Tty {
         match harmless(event) {
             Event::Planned { vertices } => state.steps.plan(vertices),
             Event::Started { vertex, reason } => {
-                let name = state.steps.step(vertex).name.clone();
-                state.steps.step(vertex).started = now;
-                let bar = self.bars.insert_before(&state.summary, ProgressBar::new_spinner());
-                bar.set_style(style("{spinner} {prefix} {elapsed}{msg}"));
-                bar.set_prefix(fit(&name, 14));
-                bar.set_message(format!("\n    {}", fit(&format!("because {reason}"), 6)));
-                bar.enable_steady_tick(REDRAW);
-                let running = Running { bar, tail: VecDeque::new(), progress: None };
-                state.running.insert(vertex, running);
+                self.began(&mut state, vertex, now, &format!("because {reason}"));
             }
+            Event::Ahead { vertex, trial: Trial::Began } => {
+                self.began(&mut state, vertex, now, "ahead of the steps above it");
+            }
+            Event::Ahead { vertex: _, trial: Trial::Taken } => {}
             Event::Progress { vertex, what, done, total, unit } => {
                 if let Some(running) = state.running.get_mut(&vertex) {
                     running.progress = Some(progress(&what, done, total, unit));

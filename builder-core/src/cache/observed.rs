@@ -30,13 +30,16 @@ pub struct Observed {
     pub record: Record,
     /// The layers of its root, lowest first.
     pub layers: Vec<DiffId>,
+    /// For the base and for each step on it, how many of these there were then.
+    #[serde(default)]
+    pub marks: Vec<usize>,
 }
 
 impl Observed {
     /// The record as it stands for whatever would see the same.
     #[must_use]
     pub fn record_of(&self, weak: WeakFingerprint) -> Record {
-        let Self { pathset, strong, execution, record, layers: _ } = self;
+        let Self { pathset, strong, execution, record, layers: _, marks: _ } = self;
         let (pathset, strong, execution) = (*pathset, *strong, *execution);
         Record { saw: Some(Saw { weak, pathset, strong, execution }), ..record.clone() }
     }

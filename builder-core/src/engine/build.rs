@@ -105,6 +105,7 @@ fn solve(
         no_cache: &request.no_cache,
         retest: request.retest,
         paranoid: request.paranoid,
+        run_ahead: request.run_ahead,
         blind: inner.blind,
         dry,
         secrets: &request.secrets,

@@ -53,6 +53,9 @@ pub struct BuildRequest {
     pub retest: bool,
     /// Make again what stands, and compare.
     pub paranoid: bool,
+    /// Try steps before those above them have ended, where an earlier build says
+    /// that they look at nothing of what those write.
+    pub run_ahead: bool,
     /// Build again in a second, empty store and compare.
     pub check_reproducible: bool,
     /// Compression of the layers that are made.
@@ -84,6 +87,7 @@ impl BuildRequest {
             no_cache: NoCache::Never,
             retest: false,
             paranoid: false,
+            run_ahead: true,
             check_reproducible: false,
             compression: Compression::Gzip,
             secrets: BTreeMap::new(),

@@ -47,6 +47,13 @@ pub enum Event {
         /// Why it runs.
         reason: String,
     },
+    /// A step is tried before those above it have ended.
+    Ahead {
+        /// Which.
+        vertex: VertexId,
+        /// What became of that.
+        trial: Trial,
+    },
     /// A part of a vertex's work, in units of `unit`.
     Progress {
         /// Which.
@@ -94,6 +101,16 @@ pub enum Event {
         /// What and where, for people.
         what: String,
     },
+}
+
+/// What [`Event::Ahead`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// It runs. Nothing more is heard of one that comes to nothing.
+    Began,
+    /// It saw what the step sees in its turn: its result is the step's. What it
+    /// wrote to its streams follows.
+    Taken,
 }
 
 /// What [`Event::Progress`] counts.

@@ -38,7 +38,7 @@ impl Plan {
 pub(super) fn plan(job: Job, ids: Ids, kind: RootKind) -> Result<(Step, Plan), ExecError> {
     let Job { root, work, process, mounts, keep, recorder } = job;
     let seen: Vec<_> = mounts.iter().map(|mount| (mount.target.as_str(), mounted(mount))).collect();
-    let Shown { trees, places } = shown(&root, &seen)?;
+    let Shown { trees, places, .. } = shown(&root, &seen)?;
     let root_owner = owner(root.as_ref(), &LayerPath::root())?;
     let mut specs = Vec::new();
     let files = [MountSpecKind::Resolv, MountSpecKind::Hosts];

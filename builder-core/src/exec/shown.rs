@@ -33,6 +33,8 @@ pub struct Shown {
     pub trees: BTreeMap<u16, Arc<dyn Tree>>,
     /// Of each mount, in order, where it is.
     pub(super) places: Vec<Place>,
+    /// The mount points in the root, and whether each is a directory.
+    points: BTreeMap<LayerPath, bool>,
 }
 
 /// A mount, resolved.
@@ -87,11 +89,20 @@ pub fn shown(root: &Arc<dyn Tree>, mounts: &[(&str, Mounted<'_>)]) -> Result<Sho
         let target = point(root.as_ref(), target, is_dir, &mut points)?;
         shown.places.push(Place { target, source });
     }
-    shown.trees.insert(0, Arc::new(Points::new(Arc::clone(root), points)));
+    shown.trees.insert(0, Arc::new(Points::new(Arc::clone(root), points.clone())));
+    shown.points = points;
     Ok(shown)
 }
 
 impl Shown {
+    /// The same trees with another root, if mounts are where they are in this one.
+    #[must_use]
+    pub fn over(&self, root: Arc<dyn Tree>) -> BTreeMap<u16, Arc<dyn Tree>> {
+        let mut trees = self.trees.clone();
+        trees.insert(0, Arc::new(Points::new(root, self.points.clone())));
+        trees
+    }
+
     /// What was found out about the trees by name, for a fingerprint: a process
     /// for which one of these differs is another process.
     #[must_use]

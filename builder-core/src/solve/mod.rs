@@ -19,6 +19,7 @@ mod observed;
 mod prepared;
 mod reason;
 mod report;
+mod run_ahead;
 mod run_config;
 mod run_exec;
 mod run_file;
@@ -30,8 +31,8 @@ mod value;
 mod work;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use decide::NoCache;
@@ -78,11 +79,22 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
         one(session, (vertex, positions[at], &names), &values)
     };
     let over = AtomicBool::new(false);
+    let flights = Mutex::default();
+    let ahead = run_ahead::RunAhead {
+        session,
+        vertices: &vertices,
+        inputs: &inputs,
+        positions: &positions,
+        names: &names,
+        flights,
+    };
+    let tries = session.run_ahead && !session.dry && !session.paranoid;
+    let ahead: Option<&dyn schedule::Ahead<Value>> = if tries { Some(&ahead) } else { None };
     let ended = std::thread::scope(|scope| {
         if session.jobs > 1 {
             scope.spawn(|| ahead::look(session, plan, &vertices, &over));
         }
-        let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), &work);
+        let ended = schedule::run(&inputs, session.jobs, &|| session.stop.cancel(), ahead, &work);
         over.store(true, Ordering::Relaxed);
         ended
     });

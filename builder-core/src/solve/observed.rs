@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::error::StepCause;
 use super::session::Session;
 use crate::cache::{Observed, Record};
-use crate::digest::{CacheKey, PathsetId, WeakFingerprint};
+use crate::digest::{CacheKey, DiffId, PathsetId, WeakFingerprint};
 use crate::exec::Shown;
 use crate::plan::key::Parts;
 use crate::view::observe::{Answers, Difference, Pathset};
@@ -41,13 +41,15 @@ impl Process {
     }
 
     /// Looks for an execution that stands, the newest first. `nearest` is the
-    /// one that a difference is told of, if it is known.
+    /// one that a difference is told of, if it is known; `except` is passed over.
     pub(super) fn look(
         &self,
         session: &Session<'_>,
         nearest: Option<CacheKey>,
+        except: Option<CacheKey>,
     ) -> Result<Sight, StepCause> {
-        let known = session.cache.observed(self.weak)?;
+        let mut known = session.cache.observed(self.weak)?;
+        known.retain(|observed| Some(observed.execution) != except);
         // Records with the same questions share one evaluation.
         let mut asked: BTreeMap<PathsetId, Option<(Pathset, Answers)>> = BTreeMap::new();
         let mut evicted = false;
@@ -81,6 +83,21 @@ impl Process {
         }
     }
 
+    /// Whether an earlier execution stands.
+    pub(super) fn stands(&self, session: &Session<'_>) -> Result<bool, StepCause> {
+        Ok(matches!(self.look(session, None, None)?, Sight::Same(_)))
+    }
+
+    /// Whether this execution saw what the process would see now.
+    pub(super) fn saw(
+        &self,
+        session: &Session<'_>,
+        observed: &Observed,
+    ) -> Result<bool, StepCause> {
+        let asked = self.ask(session, observed.pathset)?;
+        Ok(asked.is_some_and(|(pathset, answers)| answers.strong(&pathset) == observed.strong))
+    }
+
     /// What the trees of now say to questions of then; `None` where the
     /// questions are gone, or a tree cannot answer.
     fn ask(
@@ -102,13 +119,13 @@ impl Process {
         session: &Session<'_>,
         pathset: &Pathset,
         (execution, record): (CacheKey, Record),
-        layers: Vec<crate::digest::DiffId>,
+        (layers, marks): (Vec<DiffId>, Vec<usize>),
     ) -> Result<Option<Observed>, StepCause> {
         let Ok(answers) = Answers::of(pathset, &self.shown.trees, session.blind) else {
             return Ok(None);
         };
         let (strong, id) = (answers.strong(pathset), pathset.id());
-        let observed = Observed { pathset: id, strong, execution, record, layers };
+        let observed = Observed { pathset: id, strong, execution, record, layers, marks };
         session.cache.save_weak(self.weak, &self.parts)?;
         session.cache.save_observed(self.weak, &observed, pathset, &answers)?;
         Ok(Some(observed))

@@ -54,4 +54,6 @@ pub struct StepReport {
     /// For one that runs since something that it looks at changed: what, most
     /// telling first.
     pub because: Vec<Difference>,
+    /// Whether it ran before the steps above it had ended.
+    pub ahead: bool,
 }

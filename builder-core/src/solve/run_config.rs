@@ -37,6 +37,7 @@ pub(super) fn run(
     history.push(line);
     Ok(Value::State(Box::new(State {
         layers: state.layers.clone(),
+        marks: state.marks.clone(),
         config,
         history,
         base: state.base.clone(),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decide::Decision;
+use super::decide::{Decision, decide};
 use super::error::StepCause;
 use super::exec_key::{Given, weak_parts};
 use super::mounts::shown;
 use super::observed;
 use super::prepared::Prepared;
+use super::run_ahead::Landed;
 use super::run_config::state;
 use super::session::{Session, Step, lock};
 use super::value::{Stacked, State, Value, merged_caches, unknown};
@@ -36,13 +37,17 @@ pub(super) fn run(
     let exclusive = session.exclusive(key);
     let _alone = lock(&exclusive);
     let record = session.cache.lookup(key)?;
-    let process = match record {
+    let process = match decide(record.clone(), step.policy()) {
         // It need not be known.
-        Some(_) if !session.paranoid => None,
-        _ => process_seen(session, exec, inputs, &prepared)?,
+        Decision::Hit(_) => None,
+        Decision::Run(_) => process_seen(session, exec, inputs, &prepared)?,
     };
+    let landed = session.landed(step.vertex.id);
+    let trial = landed.as_ref().map(|landed| landed.observed.execution);
     let sight = match (&process, &record) {
-        (Some(process), None) => Some((process, process.look(session, step.earlier_execution())?)),
+        (Some(process), None) => {
+            Some((process, process.look(session, step.earlier_execution(), trial)?))
+        }
         _ => None,
     };
     let sight = sight.as_ref().map(|(process, sight)| (*process, sight));
@@ -52,17 +57,30 @@ pub(super) fn run(
         Decision::Run(_) if session.dry => {
             return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
         }
-        Decision::Run(miss) => {
-            let work = Work { exec, inputs, state, prepared: &prepared, process };
-            work.execute(step, key, &miss)?
-        }
+        Decision::Run(miss) => match taken(session, landed, process.as_ref())? {
+            Some((process, landed)) => step.adopt(key, &prepared.parts, process, landed)?,
+            None => {
+                let work = Work { exec, inputs, state, prepared: &prepared, process };
+                work.execute(step, key, &miss)?
+            }
+        },
     };
     next_state(step, exec, inputs, state, record.outcome, record.execution(key))
 }
 
+/// A trial that saw what the process would see now.
+fn taken<'a>(
+    session: &Session<'_>,
+    landed: Option<Landed>,
+    process: Option<&'a observed::Process>,
+) -> Result<Option<(&'a observed::Process, Landed)>, StepCause> {
+    let (Some(landed), Some(process)) = (landed, process) else { return Ok(None) };
+    Ok(process.saw(session, &landed.observed)?.then_some((process, landed)))
+}
+
 /// The process as it would be seen to run, where that can be recorded. What it
 /// would meet on the way is told when it runs.
-fn process_seen(
+pub(super) fn process_seen(
     session: &Session<'_>,
     exec: &Exec,
     inputs: &[Arc<Value>],
@@ -129,5 +147,7 @@ pub(super) fn stacked(
     let mut history = state.history.clone();
     history.push(line);
     let (config, base) = (state.config.clone(), state.base.clone());
-    Ok(Value::State(Box::new(State { layers, config, history, base, caches, view })))
+    let mut marks = state.marks.clone();
+    marks.push(layers.len());
+    Ok(Value::State(Box::new(State { layers, marks, config, history, base, caches, view })))
 }

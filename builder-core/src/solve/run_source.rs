@@ -62,6 +62,7 @@ fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
     let session = step.session;
     Ok(Value::State(Box::new(State {
         layers: Vec::new(),
+        marks: vec![0],
         config: ImageConfig::empty(&session.platform),
         history: Vec::new(),
         base: None,
@@ -139,7 +140,8 @@ fn based_on(step: &Step<'_>, record: SourceRecord, made_here: bool) -> Result<Va
     let base = Some(Base { name, digest: record.digest });
     let view = session.view(&layers)? as Arc<_>;
     let caches = Default::default();
-    Ok(Value::State(Box::new(State { layers, config, history, base, caches, view })))
+    let marks = vec![layers.len()];
+    Ok(Value::State(Box::new(State { layers, marks, config, history, base, caches, view })))
 }
 
 fn debian_base(step: &mut Step<'_>, request: &Debian) -> Result<Value, StepCause> {

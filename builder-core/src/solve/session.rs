@@ -11,10 +11,11 @@ use super::error::StepCause;
 use super::observed::{Process, Sight};
 use super::reason::{made_alike, reason, stands, unseen};
 use super::report::{StepReport, StepStatus, Wrong};
+use super::run_ahead::{Landed, Landings};
 use super::{is_reported, value::Stacked};
 use crate::cache::{BuildRecord, Cache, Outcome, Record, Saw, StepRecord};
-use crate::digest::{BlobDigest, CacheKey, DiffId};
-use crate::event::{Event, Sink, Status, Unit};
+use crate::digest::{BlobDigest, CacheKey, DiffId, VertexId};
+use crate::event::{Event, Sink, Status, Trial, Unit};
 use crate::exec::{Cancel, Executor};
 use crate::image::Platform;
 use crate::layer::{Compression, Layer, LayerDesc, Mtime, diff};
@@ -28,7 +29,7 @@ use crate::view::View;
 use crate::view::observe::{Blind, Difference};
 
 /// Longest output of a step that is kept in memory; the rest goes to a file.
-const OUTPUT_IN_MEMORY: usize = 1 << 20;
+pub(super) const OUTPUT_IN_MEMORY: usize = 1 << 20;
 
 /// How a recipe's lock is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,6 +95,8 @@ pub(crate) struct Session<'a> {
     pub retest: bool,
     /// What stands is made again, and compared.
     pub paranoid: bool,
+    /// Whether steps may be tried before those above them have ended.
+    pub run_ahead: bool,
     /// For tests of tests.
     pub blind: Option<Blind>,
     /// Nothing is run: keys and decisions only.
@@ -117,6 +120,10 @@ pub(crate) struct Shared {
     steps: Mutex<Vec<StepRecord>>,
     /// The keys whose work this build did, or a plan would do.
     made: Mutex<HashSet<CacheKey>>,
+    /// The vertices that are being worked on, as nothing stands for them.
+    executing: Mutex<HashSet<VertexId>>,
+    /// Trials of steps whose turn has not come.
+    landings: Mutex<Landings>,
     /// Set once it was said that steps are not watched.
     told_blind: Mutex<Option<()>>,
     /// Results that stand and should not.
@@ -216,6 +223,41 @@ impl Session<'_> {
         false
     }
 
+    /// Whether a vertex is being worked on.
+    pub(super) fn is_executing(&self, vertex: VertexId) -> bool {
+        lock(&self.shared.executing).contains(&vertex)
+    }
+
+    /// Keeps a trial until the step's turn.
+    pub(super) fn land(&self, vertex: VertexId, landed: Landed) {
+        lock(&self.shared.landings).insert(vertex, landed);
+    }
+
+    /// The trial of a step whose turn has come.
+    pub(super) fn landed(&self, vertex: VertexId) -> Option<Landed> {
+        lock(&self.shared.landings).remove(&vertex)
+    }
+
+    /// Whether the request forbids reuse of a vertex's result.
+    pub(super) fn forbids(&self, vertex: &Vertex) -> bool {
+        let forbids =
+            |place: &VertexMeta| self.no_cache.forbids(place.step.as_deref(), &place.stage);
+        vertex.places().any(forbids)
+    }
+
+    /// A step in the build before.
+    pub(super) fn counterpart(
+        &self,
+        meta: &VertexMeta,
+        position: usize,
+        names: &Names,
+    ) -> Option<&StepRecord> {
+        let named =
+            |stage: &str, name: &str| names.get(stage).is_some_and(|names| names.contains(name));
+        let wanted = (meta.stage.as_str(), meta.name.as_str(), position);
+        self.earlier.as_ref().and_then(|build| build.counterpart(wanted, &named))
+    }
+
     /// How two results differ, by path.
     pub(super) fn differing(
         &self,
@@ -276,11 +318,13 @@ struct Done {
     layer: Option<DiffId>,
     saw: Option<Saw>,
     because: Vec<Difference>,
+    /// How long its trial took, if that is what it has its result of.
+    ahead: Option<Duration>,
 }
 
 impl Done {
     fn new(status: StepStatus, reason: String) -> Self {
-        Self { status, reason, layer: None, saw: None, because: Vec::new() }
+        Self { status, reason, layer: None, saw: None, because: Vec::new(), ahead: None }
     }
 }
 
@@ -338,6 +382,7 @@ impl Step<'_> {
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
+                    lock(&session.shared.executing).insert(vertex);
                     session.sink.event(Event::Started { vertex, reason: reason.clone() });
                 }
                 let because = match (miss, sight) {
@@ -351,12 +396,10 @@ impl Step<'_> {
         Ok(decision)
     }
 
-    fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> Policy {
         let session = self.session;
-        let forbids =
-            |place: &VertexMeta| session.no_cache.forbids(place.step.as_deref(), &place.stage);
         Policy {
-            forbidden: self.vertex.places().any(forbids),
+            forbidden: session.forbids(self.vertex),
             retest: session.retest && self.is_test(),
             paranoid: session.paranoid && matches!(self.vertex.op, Op::Exec(_)),
             max_age: self.vertex.meta.max_age,
@@ -391,13 +434,7 @@ impl Step<'_> {
 
     /// This step in the build before.
     fn earlier(&self) -> Option<&StepRecord> {
-        let meta = &self.vertex.meta;
-        let earlier = self.session.earlier.as_ref();
-        let named = |stage: &str, name: &str| {
-            self.names.get(stage).is_some_and(|names| names.contains(name))
-        };
-        let wanted = (meta.stage.as_str(), meta.name.as_str(), self.position);
-        earlier.and_then(|build| build.counterpart(wanted, &named))
+        self.session.counterpart(&self.vertex.meta, self.position, self.names)
     }
 
     fn note(&mut self, key: CacheKey) {
@@ -456,6 +493,28 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// Takes what a trial of the step made for what it makes.
+    pub(super) fn adopt(
+        &mut self,
+        key: CacheKey,
+        parts: &Parts,
+        process: &Process,
+        landed: Landed,
+    ) -> Result<Record, StepCause> {
+        let (session, vertex) = (self.session, self.vertex.id);
+        session.sink.event(Event::Ahead { vertex, trial: Trial::Taken });
+        landed.output.replay(&mut |stream, bytes| {
+            self.output.push(bytes);
+            session.sink.event(Event::Output { vertex, stream, bytes: bytes.to_vec() });
+        });
+        let record = landed.observed.record_of(process.weak);
+        self.keep(key, parts, &record)?;
+        if let Some(done) = &mut self.done {
+            done.ahead = Some(landed.took);
+        }
+        Ok(record)
+    }
+
     /// Notes what the step made, for its report.
     pub(super) fn made(&mut self, outcome: Outcome) {
         if let Some(done) = &mut self.done {
@@ -475,12 +534,13 @@ impl Step<'_> {
     }
 
     pub(super) fn finish(self, began: Instant) {
-        let Some(Done { status, reason, layer, saw, because }) = self.done else { return };
+        let id = self.vertex.id;
+        lock(&self.session.shared.executing).remove(&id);
+        let Some(Done { status, reason, layer, saw, because, ahead }) = self.done else { return };
         if !is_reported(&self.vertex.op) {
             return;
         }
-        let duration = began.elapsed();
-        let id = self.vertex.id;
+        let duration = ahead.unwrap_or_else(|| began.elapsed());
         let told = match status {
             StepStatus::Cached => Status::Cached,
             StepStatus::Reused => Status::Reused,
@@ -493,7 +553,9 @@ impl Step<'_> {
         }
         let meta = &self.vertex.meta;
         let (name, stage) = (meta.name.clone(), meta.stage.clone());
-        let report = StepReport { id, name, stage, status, reason, duration, layer, saw, because };
+        let ahead = ahead.is_some();
+        let report =
+            StepReport { id, name, stage, status, reason, duration, layer, saw, because, ahead };
         lock(&self.session.shared.reports).push(report);
     }
 }

@@ -40,11 +40,14 @@ pub(crate) struct Base {
 }
 
 /// A root file system with its config.
+#[derive(Clone)]
 pub(crate) struct State {
     /// Lowest first.
     pub layers: Vec<Stacked>,
     /// Its `history` says how all layers but those of `history` came to be.
     pub config: ImageConfig,
+    /// For the base and for each step on it, how many layers there were then.
+    pub marks: Vec<usize>,
     /// What this build added, oldest first.
     pub history: Vec<History>,
     /// Where it began.

@@ -13,7 +13,8 @@ use super::report::Wrong;
 use super::session::{Session, Step, now};
 use super::value::{State, Value};
 use super::{chain, secrets};
-use crate::cache::{Outcome, Record};
+use crate::cache::{Observed, Outcome, Record};
+use crate::cancel::Cancel;
 use crate::digest::CacheKey;
 use crate::event::{Event, Stream};
 use crate::exec::{self, Job, JobSink, Keep, Process, Stdio};
@@ -35,10 +36,10 @@ pub(super) struct Work<'a> {
 }
 
 /// What a run made, and what it asked, where that is known.
-struct Made {
+pub(super) struct Made {
     outcome: Outcome,
     ran_at: i64,
-    took: Duration,
+    pub(super) took: Duration,
     pathset: Option<Pathset>,
 }
 
@@ -50,26 +51,55 @@ impl Work<'_> {
         key: CacheKey,
         miss: &Miss,
     ) -> Result<Record, StepCause> {
-        let session = step.session;
-        let made = self.run(step)?;
+        let made = self.run_step(step)?;
         if let Miss::Checked(standing) = miss {
             self.compare(step, standing, &made)?;
         }
-        let duration_ms = u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX);
-        let mut record = Record::new(made.outcome, made.ran_at, duration_ms);
-        if let (Some(process), Some(pathset)) = (&self.process, &made.pathset) {
-            let layers = self.prepared.layers.clone();
-            let saved = process.save(session, pathset, (key, record.clone()), layers)?;
-            record = saved.map_or(record, |observed| observed.record_of(process.weak));
-        }
+        let (record, _) = self.keep(step.session, key, &made)?;
         step.keep(key, &self.prepared.parts, &record)?;
         Ok(record)
     }
 
-    /// Runs it once.
-    fn run(&self, step: &mut Step<'_>) -> Result<Made, StepCause> {
-        let Self { exec, inputs, state, prepared, process } = self;
+    /// Keeps what it made and saw; the record that says so is the caller's to save.
+    pub(super) fn keep(
+        &self,
+        session: &Session<'_>,
+        key: CacheKey,
+        made: &Made,
+    ) -> Result<(Record, Option<Observed>), StepCause> {
+        let duration_ms = u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX);
+        let record = Record::new(made.outcome, made.ran_at, duration_ms);
+        let (Some(process), Some(pathset)) = (&self.process, &made.pathset) else {
+            return Ok((record, None));
+        };
+        let root = (self.prepared.layers.clone(), self.state.marks.clone());
+        let saved = process.save(session, pathset, (key, record.clone()), root)?;
+        let record = saved.as_ref().map_or(record, |observed| observed.record_of(process.weak));
+        Ok((record, saved))
+    }
+
+    /// Runs it once, as a step whose output is shown.
+    fn run_step(&self, step: &mut Step<'_>) -> Result<Made, StepCause> {
         let session = step.session;
+        let vertex = step.vertex.id;
+        let mut show = |stream, bytes: &[u8]| {
+            step.output.push(bytes);
+            session.sink.event(Event::Output { vertex, stream, bytes: bytes.to_vec() });
+        };
+        let watched = self.process.as_ref();
+        let recorder = watched.map(|_| Arc::new(Recorder::blind_to(session.blind)));
+        self.run(session, &mut show, &session.stop, recorder)
+    }
+
+    /// Runs it once, until `stop`. What it looks at goes to `recorder`.
+    pub(super) fn run(
+        &self,
+        session: &Session<'_>,
+        show: &mut dyn FnMut(Stream, &[u8]),
+        stop: &Cancel,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Result<Made, StepCause> {
+        let Self { exec, inputs, state, prepared, process: _ } = self;
         let work = session.store.work_dir()?;
         let mut guards = Vec::new();
         let mounts = mounts(session, exec, inputs, &prepared.cwd, &mut guards)?;
@@ -77,18 +107,17 @@ impl Work<'_> {
         let upper = work.path().join("root");
         let failed = |source| StepCause::Io { path: upper.clone(), source };
         std::fs::create_dir(&upper).map_err(failed)?;
-        let recorder = process.as_ref().map(|_| Arc::new(Recorder::blind_to(session.blind)));
         let job = Job {
             root: Arc::clone(&state.view),
             work: upper.clone(),
-            process: self::process(session, exec, prepared),
+            process: process(session, exec, prepared),
             mounts,
             keep,
             recorder: recorder.clone(),
         };
         let (ran_at, began) = (now(), Instant::now());
-        let mut sink = Capture { step, layer: None, error: None, since: since() };
-        let ended = session.executor.run(job, &mut sink, &session.stop);
+        let mut sink = Capture { session, show, layer: None, error: None, since: since() };
+        let ended = session.executor.run(job, &mut sink, stop);
         let Capture { layer, error, .. } = sink;
         context_is_unchanged(session)?;
         if let Some(error) = error {
@@ -122,7 +151,7 @@ impl Work<'_> {
         if standing.outcome == made.outcome {
             return Ok(());
         }
-        let again = self.run(step)?;
+        let again = self.run_step(step)?;
         let session = step.session;
         let name = step.vertex.meta.name.clone();
         let differs_from_itself = again.outcome != made.outcome;
@@ -158,17 +187,18 @@ fn process(session: &Session<'_>, exec: &Exec, prepared: &Prepared<'_>) -> Proce
 }
 
 /// Takes what a job gives: output to the sink, entries into a layer.
-struct Capture<'a, 's> {
-    step: &'a mut Step<'s>,
+struct Capture<'a> {
+    session: &'a Session<'a>,
+    show: &'a mut dyn FnMut(Stream, &[u8]),
     layer: Option<LayerWriter>,
     error: Option<LayerError>,
     /// A time at or after this was not set on purpose.
     since: Mtime,
 }
 
-impl Capture<'_, '_> {
+impl Capture<'_> {
     fn append(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> Result<(), LayerError> {
-        let session = self.step.session;
+        let session = self.session;
         let writer = match &mut self.layer {
             Some(writer) => writer,
             None => self.layer.insert(LayerWriter::new(session.store, session.compression)?),
@@ -177,11 +207,9 @@ impl Capture<'_, '_> {
     }
 }
 
-impl JobSink for Capture<'_, '_> {
+impl JobSink for Capture<'_> {
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        self.step.output.push(bytes);
-        let vertex = self.step.vertex.id;
-        self.step.session.sink.event(Event::Output { vertex, stream, bytes: bytes.to_vec() });
+        (self.show)(stream, bytes);
     }
 
     fn captured(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> io::Result<()> {
@@ -189,7 +217,7 @@ impl JobSink for Capture<'_, '_> {
         if entry.path.is_root() {
             return Ok(());
         }
-        let entry = settled(entry, self.since, self.step.session.mtime);
+        let entry = settled(entry, self.since, self.session.mtime);
         self.append(&entry, content).map_err(|error| {
             let told = io::Error::other(chain(&error));
             self.error = Some(error);

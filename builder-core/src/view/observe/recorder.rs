@@ -67,24 +67,35 @@ impl Recorder {
     /// # Errors
     /// Why that is not known.
     pub fn take(&self) -> Result<Pathset, &'static str> {
-        let State { trees, void } = std::mem::take(&mut *self.state());
-        if let Some(why) = void {
+        let state = std::mem::take(&mut *self.state());
+        if let Some(why) = state.void {
             return Err(why);
         }
-        if !trees.contains_key(&0) {
+        if !state.trees.contains_key(&0) {
             return Err("its root was not served");
         }
-        let mut pathset = Pathset::default();
-        for (tree, paths) in trees {
-            for (path, asked) in paths {
-                asked.questions().for_each(|question| pathset.add(tree, path.clone(), question));
-            }
-        }
-        Ok(pathset)
+        Ok(state.pathset())
+    }
+
+    /// What was asked so far; `None` once that is not all.
+    #[must_use]
+    pub fn so_far(&self) -> Option<Pathset> {
+        let state = self.state();
+        state.void.is_none().then(|| state.pathset())
     }
 }
 
 impl State {
+    fn pathset(&self) -> Pathset {
+        let mut pathset = Pathset::default();
+        for (tree, paths) in &self.trees {
+            for (path, asked) in paths {
+                asked.questions().for_each(|question| pathset.add(*tree, path.clone(), question));
+            }
+        }
+        pathset
+    }
+
     fn note(&mut self, tree: u16, path: &LayerPath, question: Question) {
         let paths = self.trees.entry(tree).or_default();
         match paths.get_mut(path) {
