@@ -10,6 +10,7 @@ mod debian;
 mod examples;
 mod floors;
 mod identity;
+mod observed;
 mod oracle;
 mod recipe;
 mod reuse;
