@@ -28,7 +28,7 @@ use super::value::{Stacked, State, Value};
 use super::work::Work;
 use crate::cache::{Observed, Saw};
 use crate::cancel::Cancel;
-use crate::digest::VertexId;
+use crate::digest::{VertexId, WeakFingerprint};
 use crate::event::{Event, Stream, Trial};
 use crate::plan::Vertex;
 use crate::plan::op::{Exec, MountKind, Op, Sharing, Trace};
@@ -39,6 +39,8 @@ const CHECK: Duration = Duration::from_millis(100);
 
 /// A trial that ended well.
 pub(super) struct Landed {
+    /// What its process was given.
+    pub weak: WeakFingerprint,
     pub observed: Observed,
     /// What it wrote to its streams.
     pub output: Spool,
@@ -92,7 +94,7 @@ impl<'a> RunAhead<'a> {
             past.push(from);
             from = *self.inputs[from].first()?;
         }
-        // What is only being looked up has its turn in no time.
+        // What is only being looked up has its result in no time.
         let works = self.session.is_executing(self.vertex(*past.last()?).id);
         let parted = past.iter().all(|&node| no_shared_cache(exec, &self.vertex(node).op));
         (works && parted && waits_for_no_cache(exec)).then_some(Start { exec, from, past })
@@ -134,7 +136,9 @@ impl<'a> RunAhead<'a> {
         if !forbidden && session.cache.lookup(key)?.is_some() {
             return Ok(None);
         }
+        let weak = process.weak;
         self.tell(node, Trial::Began);
+        session.executes(self.vertex(node).id);
         let work =
             Work { exec, inputs: &inputs, state, prepared: &prepared, process: Some(process) };
         let mut output = Spool::default();
@@ -150,7 +154,7 @@ impl<'a> RunAhead<'a> {
         let took = made.took;
         let record = work.keep(session, key, &made)?;
         session.cache.save(key, &prepared.parts, &record.0)?;
-        Ok(record.1.map(|observed| Landed { observed, output, took }))
+        Ok(record.1.map(|observed| Landed { weak, observed, output, took }))
     }
 
     /// The root that the step starts on, with the config that it will have.

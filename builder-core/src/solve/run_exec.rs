@@ -75,6 +75,9 @@ fn taken<'a>(
     process: Option<&'a observed::Process>,
 ) -> Result<Option<(&'a observed::Process, Landed)>, StepCause> {
     let (Some(landed), Some(process)) = (landed, process) else { return Ok(None) };
+    if landed.weak != process.weak {
+        return Ok(None);
+    }
     Ok(process.saw(session, &landed.observed)?.then_some((process, landed)))
 }
 

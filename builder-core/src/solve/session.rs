@@ -228,6 +228,11 @@ impl Session<'_> {
         lock(&self.shared.executing).contains(&vertex)
     }
 
+    /// Notes that a vertex is being worked on.
+    pub(super) fn executes(&self, vertex: VertexId) {
+        lock(&self.shared.executing).insert(vertex);
+    }
+
     /// Keeps a trial until the step's turn.
     pub(super) fn land(&self, vertex: VertexId, landed: Landed) {
         lock(&self.shared.landings).insert(vertex, landed);
@@ -382,7 +387,7 @@ impl Step<'_> {
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
-                    lock(&session.shared.executing).insert(vertex);
+                    session.executes(vertex);
                     session.sink.event(Event::Started { vertex, reason: reason.clone() });
                 }
                 let because = match (miss, sight) {

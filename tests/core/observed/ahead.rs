@@ -168,3 +168,24 @@ fn a_failed_step_ends_the_build_and_what_ran_ahead() {
         .filter(|entry| fs::read_dir(entry.path()).is_ok_and(|mut dir| dir.next().is_some()));
     assert_eq!(left.count(), 0);
 }
+
+/// What Phoenix looks up for a step by name is not among what the step asks.
+#[test]
+fn a_trial_as_another_user_is_thrown_away() {
+    let Some(scene) = Scene::new(2) else { return };
+    let etc = scene.context().join("base/etc");
+    fs::create_dir_all(&etc).expect("made");
+    fs::write(etc.join("passwd"), "www:x:33:33::/:/bin/sh\n").expect("written");
+    let steps = |uid: u32| {
+        format!(
+            "  - {{name: a, run: 'sleep 0.5; echo www:x:{uid}:{uid}::/:/bin/sh > /etc/passwd'}}\n  \
+             - {{name: b, run: {{script: 'echo > /tmp/b', user: www}}}}\n"
+        )
+    };
+    fs::create_dir_all(scene.context().join("base/tmp")).expect("made");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+    fs::set_permissions(scene.context().join("base/tmp"), mode).expect("set");
+    scene.built(&scene.request(&steps(33)));
+    assert_eq!(scene.ahead(&all(scene.request(&steps(33)))), ["b"]);
+    assert!(scene.ahead(&all(scene.request(&steps(44)))).is_empty());
+}
