@@ -15,7 +15,8 @@
 //!
 //! Invariant: a record is written after its layer is durable, and a look-up
 //! checks that the blob is still there and as it was written, so a record never
-//! promises what the store lacks. A failed step leaves no record.
+//! promises what the store lacks. Parts, and what executions looked at, are notes:
+//! a power cut may lose them, which costs a run and never a result. A failed step leaves no record.
 
 mod builds;
 mod edges;
@@ -84,7 +85,7 @@ impl Cache {
     /// # Errors
     /// If the store cannot be written.
     pub fn save(&self, key: CacheKey, parts: &Parts, record: &Record) -> Result<(), CacheError> {
-        self.write(PARTS, &key.hex(), parts)?;
+        self.note(PARTS, &key.hex(), parts)?;
         self.write(RESULTS, &key.hex(), record)
     }
 
@@ -115,7 +116,7 @@ impl Cache {
         parts: &Parts,
         record: &SourceRecord,
     ) -> Result<(), CacheError> {
-        self.write(PARTS, &key.hex(), parts)?;
+        self.note(PARTS, &key.hex(), parts)?;
         self.write(SOURCES, &key.hex(), record)
     }
 
@@ -125,7 +126,7 @@ impl Cache {
     /// # Errors
     /// If the store cannot be written.
     pub fn save_parts(&self, key: CacheKey, parts: &Parts) -> Result<(), CacheError> {
-        self.write(PARTS, &key.hex(), parts)
+        self.note(PARTS, &key.hex(), parts)
     }
 
     /// Keeps the parts of a weak fingerprint.
@@ -133,7 +134,7 @@ impl Cache {
     /// # Errors
     /// If the store cannot be written.
     pub fn save_weak(&self, weak: WeakFingerprint, parts: &Parts) -> Result<(), CacheError> {
-        self.write(PARTS, &weak.hex(), parts)
+        self.note(PARTS, &weak.hex(), parts)
     }
 
     /// The parts of an earlier weak fingerprint, if they are still known.
@@ -234,6 +235,16 @@ impl Cache {
     ) -> Result<Option<T>, CacheError> {
         let bytes = self.store.get_record(area, name)?;
         Ok(bytes.and_then(|bytes| parse(&bytes)))
+    }
+
+    /// Writes what only helps to be quick, or to say why.
+    fn note<T: serde::Serialize>(
+        &self,
+        area: &str,
+        name: &str,
+        value: &T,
+    ) -> Result<(), CacheError> {
+        Ok(self.store.put_note(area, name, &encode(value))?)
     }
 
     fn write<T: serde::Serialize>(

@@ -6,7 +6,8 @@
 //! to the same ones. Questions and answers are kept apart from the records, as
 //! many records share them.
 //!
-//! Invariant: the questions are written before a record that names them.
+//! Invariant: what is read is checked: questions and answers against their hashes,
+//! a record against the layer that it promises. So none of it need last.
 
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +91,7 @@ impl Cache {
             all.truncate(KEPT);
             Some(encode(&all))
         };
-        Ok(self.store.update_record(OBSERVED, &weak.hex(), change)?)
+        Ok(self.store.update_note(OBSERVED, &weak.hex(), change)?)
     }
 
     fn save_questions(
@@ -101,9 +102,9 @@ impl Cache {
     ) -> Result<(), CacheError> {
         let (questions, said) = (observed.pathset.hex(), observed.strong.hex());
         if self.store.get_record(PATHSETS, &questions)?.is_none() {
-            self.store.put_record(PATHSETS, &questions, &pathset.encode())?;
+            self.store.put_note(PATHSETS, &questions, &pathset.encode())?;
         }
-        Ok(self.store.put_record(ANSWERS, &said, &answers.encode())?)
+        Ok(self.store.put_note(ANSWERS, &said, &answers.encode())?)
     }
 
     /// The questions of this identity; `None` where they are gone or damaged.

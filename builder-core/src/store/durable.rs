@@ -25,6 +25,19 @@ pub(super) fn write(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), Sto
     persist(temp, path)
 }
 
+/// As [`write()`], but a power cut may lose what is written, or leave a part: for
+/// what its readers check and can do without.
+pub(super) fn write_lazily(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        fs::create_dir_all(directory).map_err(StoreError::io("making", directory))?;
+    }
+    let mut temp =
+        NamedTempFile::new_in(scratch).map_err(StoreError::io("making a file in", scratch))?;
+    temp.write_all(bytes).map_err(StoreError::io("writing", path))?;
+    temp.persist(path).map(drop).map_err(|error| StoreError::io("writing", path)(error.error))
+}
+
 /// Writes `path` unless it is there by then; its directory exists.
 pub(super) fn write_new(path: &Path, bytes: &[u8], scratch: &Path) -> Result<(), StoreError> {
     let mut temp =

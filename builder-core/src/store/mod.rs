@@ -256,12 +256,33 @@ impl Store {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        let lock = self.inner.layout.private("records.lock");
-        let _lock = lock::take(&lock, lock::Hold::Alone, &self.cancel)?;
+        let _lock = self.records_alone()?;
         match change(self.get_record(area, name)?) {
             Some(new) => self.put_record(area, name, &new),
             None => Ok(()),
         }
+    }
+
+    /// As [`Self::update_record`], as [`Self::put_note`] writes.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn update_note(
+        &self,
+        area: &str,
+        name: &str,
+        change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let _lock = self.records_alone()?;
+        match change(self.get_record(area, name)?) {
+            Some(new) => self.put_note(area, name, &new),
+            None => Ok(()),
+        }
+    }
+
+    fn records_alone(&self) -> Result<File, StoreError> {
+        let lock = self.inner.layout.private("records.lock");
+        lock::take(&lock, lock::Hold::Alone, &self.cancel)
     }
 
     /// Stores a small value durably, replacing what was there. Area and name
@@ -275,6 +296,20 @@ impl Store {
             return Ok(());
         }
         self.write_durably(&self.record(area, name), bytes)
+    }
+
+    /// Stores a small value that a power cut may lose or leave in part: what is
+    /// read again must be checked, and be dispensable. Else as
+    /// [`Self::put_record`], and much faster.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn put_note(&self, area: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.get_record(area, name)?.is_some_and(|there| there == bytes) {
+            return Ok(());
+        }
+        let scratch = self.inner.layout.scratch()?;
+        durable::write_lazily(&self.record(area, name), bytes, &scratch)
     }
 
     /// Reads a small value; `None` if it is not there.
