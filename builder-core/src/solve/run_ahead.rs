@@ -127,7 +127,7 @@ impl<'a> RunAhead<'a> {
             return Ok(None);
         };
         let forbidden = session.forbids(self.vertex(node));
-        if !forbidden && process.stands(session)? || !self.parted(&start, saw, &process)? {
+        if !forbidden && process.stands(session)? || !self.parted(&start, saw, state, &process)? {
             return Ok(None);
         }
         let key = prepared.parts.key();
@@ -170,8 +170,14 @@ impl<'a> RunAhead<'a> {
     }
 
     /// Whether the earlier execution saw nothing of what the steps that are
-    /// passed by wrote then.
-    fn parted(&self, start: &Start<'_>, saw: &Saw, process: &Process) -> Result<bool, StepCause> {
+    /// passed by wrote then. `here` is where it is to start now.
+    fn parted(
+        &self,
+        start: &Start<'_>,
+        saw: &Saw,
+        here: &State,
+        process: &Process,
+    ) -> Result<bool, StepCause> {
         let cache = self.session.cache;
         let known = cache.observed(saw.weak)?;
         let Some(then) = known.iter().find(|observed| observed.strong == saw.strong) else {
@@ -186,7 +192,12 @@ impl<'a> RunAhead<'a> {
         };
         let mut stack = Vec::new();
         for diff_id in below {
-            let found = cache.layer_as_it_is(*diff_id, self.session.compression)?;
+            // The cache knows the layers that were made here, not those of images.
+            let known = here.layers.iter().find(|stacked| stacked.desc.diff_id == *diff_id);
+            let found = match known {
+                Some(stacked) => Some(stacked.desc.clone()),
+                None => cache.layer_as_it_is(*diff_id, self.session.compression)?,
+            };
             let Some(desc) = found else { return Ok(false) };
             stack.push(Stacked { desc, origin: String::new() });
         }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use builder_core::engine::{BuildRequest, BuildResult, Engine};
+use builder_core::engine::{BuildRequest, BuildResult, Engine, OutputKind, OutputSpec};
 use builder_core::exec::{Cancel, RunnerPath};
+use builder_core::output::Dest;
 use builder_core::recipe::{self, Params};
 use builder_core::solve::{NoCache, StepStatus};
 
@@ -49,7 +50,11 @@ impl Scene {
     }
 
     fn request(&self, steps: &str) -> BuildRequest {
-        let text = format!("from: {{rootfs: base}}\nsteps:\n{steps}");
+        self.request_from("rootfs: base", steps)
+    }
+
+    fn request_from(&self, from: &str, steps: &str) -> BuildRequest {
+        let text = format!("from: {{{from}}}\nsteps:\n{steps}");
         let (context, file) = (self.context(), Path::new("recipe.yaml"));
         let loaded = recipe::load(&text, file, &context, &Params::default()).expect("it is right");
         BuildRequest { recipe: loaded.recipe_id, ..BuildRequest::new(loaded.plan) }
@@ -98,6 +103,19 @@ fn steps_that_see_nothing_of_each_other_run_together() {
     assert_eq!(scene.ahead(&all(request.clone())), ["b"], "`c` reads what `a` writes");
     let off = BuildRequest { run_ahead: false, ..all(request) };
     assert!(scene.ahead(&off).is_empty());
+}
+
+#[test]
+fn steps_on_an_image_that_was_made_elsewhere_run_together() {
+    let (Some(there), Some(scene)) = (Scene::new(1), Scene::new(4)) else { return };
+    let image = OutputSpec {
+        kind: OutputKind::Docker,
+        dest: Dest::Path(scene.context().join("image.tar")),
+    };
+    there.built(&BuildRequest { outputs: vec![image], ..there.request("  - mkdir: /x\n") });
+    let request = scene.request_from("oci: image.tar", THREE);
+    assert!(scene.ahead(&request).is_empty(), "nothing is known of them yet");
+    assert_eq!(scene.ahead(&all(request)), ["b"]);
 }
 
 #[test]
