@@ -73,7 +73,7 @@ impl Peer for Buildah {
         job.base.as_ref().map_or(Ok(()), |base| self.load(base).map(drop))
     }
 
-    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+    fn rebuild(&mut self, job: &Job, _: &[&'static str]) -> Result<Measure> {
         self.build_with(job, &["--no-cache"])
     }
 

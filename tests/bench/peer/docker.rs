@@ -134,7 +134,7 @@ impl Peer for Docker {
         job.base.as_ref().map_or(Ok(()), |base| self.load(base).map(drop))
     }
 
-    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+    fn rebuild(&mut self, job: &Job, _: &[&'static str]) -> Result<Measure> {
         self.build_with(job, &["--no-cache"])
     }
 

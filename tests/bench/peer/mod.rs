@@ -47,8 +47,8 @@ pub(crate) trait Peer {
     /// built before is kept.
     fn rebase(&mut self, job: &Job) -> Result<()>;
 
-    /// Builds the workload, all its commands anew.
-    fn rebuild(&mut self, job: &Job) -> Result<Measure>;
+    /// Builds the workload, its commands, which are called `names`, anew.
+    fn rebuild(&mut self, job: &Job, names: &[&'static str]) -> Result<Measure>;
 
     /// Which of the commands ran in the last build, which printed `output`.
     /// They are the last instructions of the workload, called `names`.

@@ -95,10 +95,13 @@ impl Peer for Phoenix {
         job.base.as_ref().map_or(Ok(()), |base| self.take_in(job, base))
     }
 
-    fn rebuild(&mut self, job: &Job) -> Result<Measure> {
+    fn rebuild(&mut self, job: &Job, names: &[&'static str]) -> Result<Measure> {
         let mut command = self.command(job, "recipe.yaml");
+        // Of all steps it would take in the base again, as no other builder does.
+        command.args(names.iter().map(|name| format!("--no-cache={name}")));
         // As many at once as there are commands, on however many processors.
-        process::run(command.args(["--no-cache", "--jobs=3"]), &self.dir)
+        command.arg(format!("--jobs={}", names.len()));
+        process::run(&mut command, &self.dir)
     }
 
     fn ran(&self, _: &str, names: &[&'static str]) -> Result<Vec<&'static str>> {

@@ -72,7 +72,8 @@ impl Bench<'_> {
 
     /// Builds, and runs all commands again.
     pub(super) fn ahead(&mut self, w: &Workload, job: &Job, table: &mut Table) -> Result<()> {
-        let Kind::Ahead { times, scripts, ideal } = w.kind else { return Ok(()) };
+        let Kind::Ahead { times, commands, ideal } = w.kind else { return Ok(()) };
+        let names: Vec<_> = commands.iter().map(|(name, _)| *name).collect();
         for _ in 0..times * self.options.times {
             for peer in self.peers.iter_mut().filter(|peer| takes_part(w, &***peer)) {
                 peer.forget(job)?;
@@ -80,13 +81,13 @@ impl Bench<'_> {
                 let measure = peer.build(job)?;
                 table.add(w.name, Phase::Cold, peer.name(), &measure);
                 process::settle();
-                let measure = peer.rebuild(job)?;
+                let measure = peer.rebuild(job, &names)?;
                 self.options.show(&measure.output);
                 table.add(w.name, Phase::Rebuild, peer.name(), &measure);
             }
             let Some(native) = &self.native else { continue };
-            let alone = |script: &&str| native.run(script, None).map(|measure| measure.time);
-            let alone = scripts.iter().map(alone).collect::<Result<Vec<_>>>()?;
+            let alone = |(_, script): &(_, &str)| Ok(native.run(script, None)?.time);
+            let alone = commands.iter().map(alone).collect::<Result<Vec<_>>>()?;
             let measure = Measure { time: least(ideal, &alone), memory: 0, output: String::new() };
             table.add(w.name, Phase::Rebuild, "ideal", &measure);
         }

@@ -1,14 +1,15 @@
 //! Three commands that do not need each other, all run again: such that wait,
 //! and such that compute.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Ideal, Kind, Workload, run};
+use super::{Ideal, Kind, Workload};
 use crate::error::Result;
 
 pub(super) const WAIT: Workload = Workload {
     name: "wait",
-    kind: Kind::Ahead { times: 2, scripts: &WAITING, ideal: Ideal::Slowest },
+    kind: Kind::Ahead { times: 2, commands: &WAITING, ideal: Ideal::Slowest },
     dockerfile: || dockerfile(&WAITING),
     recipe: || recipe(&WAITING),
     ..COMPUTE
@@ -16,7 +17,7 @@ pub(super) const WAIT: Workload = Workload {
 
 pub(super) const COMPUTE: Workload = Workload {
     name: "compute",
-    kind: Kind::Ahead { times: 2, scripts: &COMPUTING, ideal: Ideal::Shared },
+    kind: Kind::Ahead { times: 2, commands: &COMPUTING, ideal: Ideal::Shared },
     base: true,
     zstd: false,
     step: None,
@@ -26,31 +27,47 @@ pub(super) const COMPUTE: Workload = Workload {
     change: |context, _| nothing(context),
 };
 
-const WAITING: [&str; 3] = [
-    "start=$(date +%s%N)\nsleep 2 && echo done > /var/lib/one\necho took=$(($(date +%s%N) - start))",
-    "start=$(date +%s%N)\nsleep 2 && echo done > /var/lib/two\necho took=$(($(date +%s%N) - start))",
-    "start=$(date +%s%N)\nsleep 2 && echo done > /var/lib/three\necho took=$(($(date +%s%N) - start))",
-];
-
-const COMPUTING: [&str; 3] = [
-    "start=$(date +%s%N)
-perl -e '$n = ($n * 31 + $_) % 65537 for 1..20_000_000; print $n' > /var/lib/one
-echo took=$(($(date +%s%N) - start))",
-    "start=$(date +%s%N)
-perl -e '$n = ($n * 37 + $_) % 65537 for 1..20_000_000; print $n' > /var/lib/two
-echo took=$(($(date +%s%N) - start))",
-    "start=$(date +%s%N)
-perl -e '$n = ($n * 41 + $_) % 65537 for 1..20_000_000; print $n' > /var/lib/three
-echo took=$(($(date +%s%N) - start))",
-];
-
-fn dockerfile(scripts: &[&str]) -> String {
-    let run = |script: &&str| format!("RUN {}\n", script.replace('\n', " && \\\n    "));
-    format!("FROM bench-base\n{}", scripts.iter().map(run).collect::<String>())
+/// Each tells its time.
+macro_rules! timed {
+    ($command:literal) => {
+        concat!("start=$(date +%s%N); ", $command, "; echo took=$(($(date +%s%N) - start))")
+    };
 }
 
-fn recipe(scripts: &[&str]) -> String {
-    format!("steps:\n{}", scripts.iter().map(|script| run(script)).collect::<String>())
+const WAITING: [(&str, &str); 3] = [
+    ("one", timed!("sleep 3; echo done > /var/lib/one")),
+    ("two", timed!("sleep 3; echo done > /var/lib/two")),
+    ("three", timed!("sleep 3; echo done > /var/lib/three")),
+];
+
+const COMPUTING: [(&str, &str); 3] = [
+    (
+        "one",
+        timed!("perl -e '$n = ($n * 31 + $_) % 65537 for 1..30_000_000; print $n' > /var/lib/one"),
+    ),
+    (
+        "two",
+        timed!("perl -e '$n = ($n * 37 + $_) % 65537 for 1..30_000_000; print $n' > /var/lib/two"),
+    ),
+    (
+        "three",
+        timed!(
+            "perl -e '$n = ($n * 41 + $_) % 65537 for 1..30_000_000; print $n' > /var/lib/three"
+        ),
+    ),
+];
+
+fn dockerfile(commands: &[(&str, &str)]) -> String {
+    let run = |(_, script): &(&str, &str)| format!("RUN {script}\n");
+    format!("FROM bench-base\n{}", commands.iter().map(run).collect::<String>())
+}
+
+fn recipe(commands: &[(&str, &str)]) -> String {
+    let mut text = String::from("steps:\n");
+    for (name, script) in commands {
+        writeln!(text, "  - name: {name}\n    run: |\n      {script}").expect("memory takes it");
+    }
+    text
 }
 
 fn nothing(_: &Path) -> Result<()> {

@@ -36,8 +36,8 @@ pub(crate) enum Kind {
     First { times: usize },
     /// Cold and no change, so often; then edit after edit. `steps` are the names of the commands.
     Delta { cold: usize, edits: &'static [Edit], steps: &'static [&'static str] },
-    /// Built, then all run again: `scripts` that do not need each other.
-    Ahead { times: usize, scripts: &'static [&'static str], ideal: Ideal },
+    /// Built, then all run again: commands, by name, that do not need each other.
+    Ahead { times: usize, commands: &'static [(&'static str, &'static str)], ideal: Ideal },
 }
 
 /// What is edited before a build.
