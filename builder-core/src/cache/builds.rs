@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::Saw;
-use crate::digest::CacheKey;
+use crate::digest::{BlobDigest, CacheKey};
 
 /// Most steps that are kept: builds that fail again and again under other
 /// names would leave more and more.
@@ -25,6 +25,9 @@ pub struct StepRecord {
     /// The execution whose result it has, where it looked at its trees itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saw: Option<Saw>,
+    /// Whether it ran and failed, or was stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
 /// The steps that the last build of a recipe came to, and whether it ended well.
@@ -32,6 +35,9 @@ pub struct StepRecord {
 pub struct BuildRecord {
     /// The steps, in plan order.
     pub steps: Vec<StepRecord>,
+    /// The image of the last one that ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<BlobDigest>,
 }
 
 impl BuildRecord {
@@ -59,7 +65,9 @@ impl BuildRecord {
     pub fn over(mut self, older: Option<Self>, whole: &dyn Fn(&str) -> bool) -> Self {
         let known: HashSet<(String, String)> =
             self.steps.iter().map(|step| (step.stage.clone(), step.name.clone())).collect();
-        for old in older.into_iter().flat_map(|build| build.steps) {
+        let Some(older) = older else { return self };
+        self.image = self.image.or(older.image);
+        for old in older.steps {
             let stays = !whole(&old.stage) && self.steps.len() < KEPT;
             if stays && !known.contains(&(old.stage.clone(), old.name.clone())) {
                 self.steps.push(old);
@@ -75,12 +83,20 @@ mod tests {
 
     fn step(name: &str, position: usize) -> StepRecord {
         let key = CacheKey::from_bytes([u8::try_from(position).expect("small"); 32]);
-        StepRecord { stage: "main".into(), name: name.into(), position, key, saw: None }
+        StepRecord {
+            stage: "main".into(),
+            name: name.into(),
+            position,
+            key,
+            saw: None,
+            failed: false,
+        }
     }
 
     #[test]
     fn the_counterpart_is_found_by_name_then_among_those_that_are_gone() {
-        let build = BuildRecord { steps: vec![step("a", 0), step("b", 1), step("a", 5)] };
+        let build =
+            BuildRecord { steps: vec![step("a", 0), step("b", 1), step("a", 5)], image: None };
         let position = |name, at, now: &[&str]| {
             let named = |_: &str, name: &str| now.contains(&name);
             build.counterpart(("main", name, at), &named).map(|s| s.position)
@@ -96,12 +112,15 @@ mod tests {
 
     #[test]
     fn steps_that_were_not_reached_keep_what_is_known() {
-        let older = || Some(BuildRecord { steps: vec![step("a", 0), step("b", 1)] });
-        let failed = BuildRecord { steps: vec![step("x", 0)] }.over(older(), &|_| false);
+        let image = Some(BlobDigest::from_bytes([1; 32]));
+        let older = || Some(BuildRecord { steps: vec![step("a", 0), step("b", 1)], image });
+        let now = |steps: Vec<StepRecord>| BuildRecord { steps, image: None };
+        let failed = now(vec![step("x", 0)]).over(older(), &|_| false);
         assert_eq!(failed.steps, vec![step("x", 0), step("a", 0), step("b", 1)]);
-        let again = BuildRecord { steps: vec![step("a", 3)] }.over(older(), &|_| false);
+        assert_eq!(failed.image, image, "it made none");
+        let again = now(vec![step("a", 3)]).over(older(), &|_| false);
         assert_eq!(again.steps, vec![step("a", 3), step("b", 1)]);
-        let ended = BuildRecord { steps: vec![step("a", 0)] }.over(older(), &|_| true);
+        let ended = now(vec![step("a", 0)]).over(older(), &|_| true);
         assert_eq!(ended.steps, vec![step("a", 0)]);
     }
 }

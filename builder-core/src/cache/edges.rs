@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::{
-    ANSWERS, BUILDS, BuildRecord, Cache, CacheError, LAYERS, LayerIndex, OBSERVED, Observed,
-    Outcome, PARTS, PATHSETS, RESULTS, Record, SOURCES, SourceRecord,
+    ANSWERS, BUILDS, BuildRecord, Cache, CacheError, HISTORY, History, LAYERS, LayerIndex,
+    OBSERVED, Observed, Outcome, PARTS, PATHSETS, RESULTS, Record, SOURCES, Saw, SourceRecord,
 };
-use crate::digest::DiffId;
+use crate::digest::{CacheKey, DiffId};
 use crate::layer::LayerDesc;
 
 /// How long it is remembered that a step had a result which was removed since.
@@ -22,6 +22,14 @@ pub struct Named {
     pub used: SystemTime,
     /// The layers that it needs.
     pub layers: Vec<LayerDesc>,
+}
+
+impl Named {
+    /// The key that this is of, a step's or a source's.
+    #[must_use]
+    pub fn key(&self) -> Option<CacheKey> {
+        CacheKey::from_hex(&self.name).ok()
+    }
 }
 
 impl Cache {
@@ -81,11 +89,12 @@ impl Cache {
         history: bool,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, CacheError> {
         let mut areas: BTreeMap<&str, BTreeSet<String>> =
-            [RESULTS, SOURCES, PARTS, LAYERS, BUILDS, OBSERVED, PATHSETS, ANSWERS]
+            [RESULTS, SOURCES, PARTS, LAYERS, BUILDS, HISTORY, OBSERVED, PATHSETS, ANSWERS]
                 .map(|area| (area, BTreeSet::new()))
                 .into();
         let layers: BTreeSet<DiffId> =
             kept.iter().flat_map(|named| named.layers.iter().map(|layer| layer.diff_id)).collect();
+        let results: BTreeSet<CacheKey> = kept.iter().filter_map(Named::key).collect();
         let mut keep = |area: &'static str, name: String| {
             areas.entry(area).or_default().insert(name);
         };
@@ -97,7 +106,7 @@ impl Cache {
         for (name, all) in self.all_observed()? {
             let alive = |observed: &Observed| match observed.record.outcome {
                 Outcome::Layer(diff_id) => layers.contains(&diff_id),
-                Outcome::Nothing => history,
+                Outcome::Nothing => results.contains(&observed.execution),
             };
             // Of those whose layer goes, what they saw tells later that they were.
             let (any, of_use) = (all.iter().any(alive), self.is_recent(OBSERVED, &name));
@@ -111,12 +120,48 @@ impl Cache {
             }
         }
         if history {
-            for name in self.store.list_records(BUILDS)? {
-                let steps = self.read::<BuildRecord>(BUILDS, &name)?.unwrap_or_default().steps;
-                steps.iter().for_each(|step| keep(PARTS, step.key.hex()));
-                keep(BUILDS, name);
-            }
+            self.keep_builds(&results, &mut keep)?;
         }
         Ok(areas.into_iter().map(|(area, names)| (area.to_owned(), names)).collect())
     }
+
+    /// What builds did: of recipes that were built of late, or of which a result
+    /// stays. What their steps saw is kept of builds of late only.
+    fn keep_builds(
+        &self,
+        results: &BTreeSet<CacheKey>,
+        keep: &mut dyn FnMut(&'static str, String),
+    ) -> Result<(), CacheError> {
+        let since = SystemTime::now().checked_sub(REMEMBERED).and_then(seconds).unwrap_or(0);
+        let mut names: BTreeSet<String> = self.store.list_records(BUILDS)?.into_iter().collect();
+        names.extend(self.store.list_records(HISTORY)?);
+        for name in names {
+            let build = self.read::<BuildRecord>(BUILDS, &name)?.unwrap_or_default();
+            let stays = build.steps.iter().any(|step| results.contains(&step.key));
+            if !stays && !self.is_recent(BUILDS, &name) {
+                continue;
+            }
+            build.steps.iter().for_each(|step| keep(PARTS, step.key.hex()));
+            let History { builds } = self.history_named(&name)?;
+            for build in builds.iter().filter(|build| build.at >= since) {
+                for step in &build.steps {
+                    keep(PARTS, step.key.hex());
+                    let Some(Saw { weak, pathset, strong, execution }) = &step.saw else {
+                        continue;
+                    };
+                    keep(PARTS, weak.hex());
+                    keep(PARTS, execution.hex());
+                    keep(PATHSETS, pathset.hex());
+                    keep(ANSWERS, strong.hex());
+                }
+            }
+            keep(BUILDS, name.clone());
+            keep(HISTORY, name);
+        }
+        Ok(())
+    }
+}
+
+fn seconds(time: SystemTime) -> Option<i64> {
+    i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()
 }

@@ -12,6 +12,8 @@
 //! | `pathsets` | hash of the questions | what such an execution asked of its trees |
 //! | `answers` | strong fingerprint | what it was told, one hash per question |
 //! | `builds` | hash of the recipe's identity | [`BuildRecord`]: which key each step had |
+//! | `history` | hash of the recipe's identity | [`History`]: what its last builds did, and why |
+//! | `removed` | `results` | the keys whose results were pruned of late |
 //!
 //! Invariant: a record is written after its layer is durable, and a look-up
 //! checks that the blob is still there and as it was written, so a record never
@@ -20,11 +22,14 @@
 
 mod builds;
 mod edges;
+mod history;
 mod observed;
 mod record;
+mod removed;
 
 pub use builds::{BuildRecord, StepRecord};
 pub use edges::Named;
+pub use history::{Cause, Ended, History, PastBuild, PastStep, Work};
 pub use observed::Observed;
 pub use record::{LayerIndex, Outcome, Record, Saw, SourceRecord};
 
@@ -49,6 +54,8 @@ const SOURCES: &str = "sources";
 const PARTS: &str = "parts";
 const LAYERS: &str = "layers";
 const BUILDS: &str = "builds";
+const HISTORY: &str = "history";
+const REMOVED: &str = "removed";
 const OBSERVED: &str = "observed";
 const PATHSETS: &str = "pathsets";
 const ANSWERS: &str = "answers";
@@ -198,6 +205,26 @@ impl Cache {
         self.layer_prefer(diff_id, Some(wanted))
     }
 
+    /// The layer in whatever compression the store has it, those included that
+    /// a source gave. `None` if the store lacks it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn any_layer(&self, diff_id: DiffId) -> Result<Option<LayerDesc>, CacheError> {
+        if let Some(found) = self.layer_prefer(diff_id, None)? {
+            return Ok(Some(found));
+        }
+        for name in self.store.list_records(SOURCES)? {
+            let source = self.read::<SourceRecord>(SOURCES, &name)?;
+            for desc in source.into_iter().flat_map(|source| source.layers) {
+                if desc.diff_id == diff_id && is_whole(&self.store, &desc)? {
+                    return Ok(Some(desc));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn layer_prefer(
         &self,
         diff_id: DiffId,
@@ -217,15 +244,28 @@ impl Cache {
     /// # Errors
     /// If the store cannot be read.
     pub fn last_build(&self, recipe: &str) -> Result<Option<BuildRecord>, CacheError> {
-        self.read(BUILDS, &recipe_name(recipe))
+        let found = self.read(BUILDS, &recipe_name(recipe))?;
+        if found.is_some() {
+            self.store.touch_record(BUILDS, &recipe_name(recipe));
+        }
+        Ok(found)
     }
 
-    /// Replaces what [`Self::last_build`] gives.
+    /// Puts a build over what [`Self::last_build`] gives, whatever other builds
+    /// have put there since ([`BuildRecord::over`]).
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn save_build(&self, recipe: &str, build: &BuildRecord) -> Result<(), CacheError> {
-        self.write(BUILDS, &recipe_name(recipe), build)
+    pub fn save_build(
+        &self,
+        recipe: &str,
+        build: BuildRecord,
+        whole: &dyn Fn(&str) -> bool,
+    ) -> Result<(), CacheError> {
+        let change = |old: Option<Vec<u8>>| {
+            Some(encode(&build.over(old.and_then(|old| parse(&old)), whole)))
+        };
+        Ok(self.store.update_record(BUILDS, &recipe_name(recipe), change)?)
     }
 
     fn read<T: serde::de::DeserializeOwned>(

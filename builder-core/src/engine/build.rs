@@ -1,15 +1,15 @@
 //! One build from plan to tags.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::remember::Remembered;
 use super::request::{BuildRequest, BuildResult, PlanReport};
 use super::{Inner, image};
-use crate::cache::BuildRecord;
 use crate::digest::VertexId;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::exec::Cancel;
+use crate::image::WrittenImage;
 use crate::layer::Mtime;
 use crate::plan::Target;
 use crate::plan::op::{Op, Source};
@@ -23,13 +23,12 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     let locks = Locks::new(request.lock.clone(), request.lock_mode);
     let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
-    let solved = solve(inner, request, target, &locks, cancel, false)?;
-    if let Some(error) = solved.error {
-        return Err(Error::Step { error, steps: solved.steps });
-    }
-    reuse_is_right(inner, &solved)?;
-    let state = state_of(&solved, target)?;
-    let written = image::write(inner, request, target, state)?;
+    let (mut solved, ended) = solve(inner, request, target, &locks, cancel, false)?;
+    let written = written(inner, request, target, &mut solved);
+    let kept = ended.remember(inner, request, &solved, written.as_ref().ok());
+    // Why a build failed matters more than that this was not kept either.
+    let written = written?;
+    kept?;
     if cancel.is_canceled() {
         return Err(Error::Canceled);
     }
@@ -51,7 +50,7 @@ pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Re
     let locks = Locks::new(request.lock.clone(), request.lock_mode);
     let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
-    let solved = solve(inner, request, target, &locks, cancel, true)?;
+    let (solved, _) = solve(inner, request, target, &locks, cancel, true)?;
     match solved.error {
         Some(error) => Err(Error::Step { error, steps: solved.steps }),
         None => Ok(PlanReport { steps: solved.steps }),
@@ -87,7 +86,7 @@ fn solve(
     locks: &Locks,
     cancel: &Cancel,
     dry: bool,
-) -> Result<Solved> {
+) -> Result<(Solved, Remembered)> {
     let earlier = inner.cache.last_build(&request.recipe)?;
     let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
     let stop = cancel.child();
@@ -119,33 +118,29 @@ fn solve(
         [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
     let solved = solve::solve(&session, &request.plan, &roots);
     if !dry {
-        let ended = solved.error.is_none();
-        let kept = remember(inner, request, (&session, ended), earlier);
-        // Why a step failed matters more than that this was not kept either.
-        if ended {
-            kept?;
+        for context in session.contexts() {
+            let kept = context.remember();
+            // Why a step failed matters more than that this was not kept either.
+            if solved.error.is_none() {
+                kept?;
+            }
         }
     }
-    Ok(solved)
+    Ok((solved, Remembered { earlier }))
 }
 
-/// Keeps what helps later builds to be quick and to say why a step runs.
-fn remember(
+/// The image of what was built, if all is well.
+fn written(
     inner: &Inner,
     request: &BuildRequest,
-    (session, ended): (&Session<'_>, bool),
-    earlier: Option<BuildRecord>,
-) -> Result<()> {
-    let now = session.build_record();
-    let reached: HashSet<String> = now.steps.iter().map(|step| step.stage.clone()).collect();
-    let merged = now.over(earlier.clone(), &|stage| ended && reached.contains(stage));
-    if Some(&merged) != earlier.as_ref() {
-        inner.cache.save_build(&request.recipe, &merged)?;
+    target: &Target,
+    solved: &mut Solved,
+) -> Result<WrittenImage> {
+    if let Some(error) = solved.error.take() {
+        return Err(Error::Step { error, steps: std::mem::take(&mut solved.steps) });
     }
-    for context in session.contexts() {
-        context.remember()?;
-    }
-    Ok(())
+    reuse_is_right(inner, solved)?;
+    image::write(inner, request, target, state_of(solved, target)?)
 }
 
 /// What `paranoid` found. Of a step that differs from itself nothing is known.

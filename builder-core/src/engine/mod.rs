@@ -14,6 +14,7 @@
 mod build;
 mod image;
 mod prune;
+mod remember;
 mod reproducible;
 mod request;
 mod run_image;

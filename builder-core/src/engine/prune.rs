@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Inner;
 use crate::cache::Named;
-use crate::digest::{BlobDigest, DiffId};
+use crate::digest::{BlobDigest, CacheKey, DiffId};
 use crate::error::Result;
 use crate::event::Event;
 use crate::image::{blob_digest, reach};
@@ -62,7 +62,10 @@ pub(super) fn prune(inner: &Inner, request: &PruneRequest) -> Result<Pruned> {
         true => store.lease()?,
         false => alone(inner)?,
     };
-    let alive = alive(inner, request)?;
+    let (alive, removed) = alive(inner, request)?;
+    if !request.dry_run {
+        inner.cache.note_removed(&removed)?;
+    }
     let nameless = nameless(store, request.dry_run)?;
     let mut kinds = store.gc(&alive, request.dry_run)?;
     kinds.insert(Kind::Images, nameless);
@@ -94,7 +97,8 @@ fn alone(inner: &Inner) -> Result<crate::store::Lease> {
     Ok(inner.store.exclusive()?)
 }
 
-fn alive(inner: &Inner, request: &PruneRequest) -> Result<Alive> {
+/// What stays, and the keys whose results do not.
+fn alive(inner: &Inner, request: &PruneRequest) -> Result<(Alive, Vec<CacheKey>)> {
     let store = &inner.store;
     let mut roots = store.pinned();
     for (_, descriptor) in store.refs()? {
@@ -102,12 +106,16 @@ fn alive(inner: &Inner, request: &PruneRequest) -> Result<Alive> {
     }
     let images = reach(store, roots)?;
     let mut named = inner.cache.named()?;
+    let mut removed: BTreeSet<CacheKey> = named.iter().filter_map(Named::key).collect();
     let all = request.all && request.keep.is_none();
     let kept = match request.keep {
         Some(most) => within(store, &images.blobs, named, most),
         None if all => Vec::new(),
         None => std::mem::take(&mut named),
     };
+    for key in kept.iter().filter_map(Named::key) {
+        removed.remove(&key);
+    }
     let mut alive = Alive {
         blobs: images.blobs,
         data: images.diff_ids,
@@ -131,7 +139,7 @@ fn alive(inner: &Inner, request: &PruneRequest) -> Result<Alive> {
     for context in &alive.records[local::AREA] {
         alive.captured.extend(local::remembered(store, context)?);
     }
-    Ok(alive)
+    Ok((alive, removed.into_iter().collect()))
 }
 
 /// The records that were of use last, while what they need besides `images`

@@ -43,6 +43,7 @@ pub(crate) use session::Session;
 pub use session::{LockMode, Locks};
 pub(crate) use value::{State, Value};
 
+use crate::cache::{BuildRecord, PastStep};
 use crate::digest::VertexId;
 use crate::event::{Event, PlannedVertex, Status};
 use crate::plan::op::{Network, Op, Source};
@@ -56,6 +57,10 @@ pub(crate) struct Solved {
     pub steps: Vec<StepReport>,
     /// Results that stand and are not what their steps make.
     pub wrong: Vec<Wrong>,
+    /// The keys that the steps had.
+    pub keys: BuildRecord,
+    /// What became of the steps, as history keeps it, in plan order.
+    pub past: Vec<PastStep>,
     /// The step that failed first.
     pub error: Option<Box<StepError>>,
 }
@@ -100,10 +105,17 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
     });
     let mut steps = session.take_reports();
     steps.sort_by_key(|step| place.get(&step.id).copied());
+    let past = in_order(session.take_past(), &place);
+    let keys = BuildRecord { steps: in_order(session.take_keys(), &place), image: None };
     let reached = needed.iter().zip(ended.values);
     let values = reached.filter_map(|(id, value)| Some((*id, value?))).collect();
     let wrong = session.take_wrong();
-    Solved { values, steps, wrong, error: ended.error.map(|(_, error)| error) }
+    Solved { values, steps, wrong, keys, past, error: ended.error.map(|(_, error)| error) }
+}
+
+fn in_order<T>(mut all: Vec<(VertexId, T)>, place: &HashMap<VertexId, usize>) -> Vec<T> {
+    all.sort_by_key(|(id, _)| place.get(id).copied());
+    all.into_iter().map(|(_, one)| one).collect()
 }
 
 /// Whether a vertex is a step that people are told of. Config costs nothing,
@@ -162,7 +174,10 @@ fn one(
             step.finish(began);
             Ok(value)
         }
-        Err(cause) => Err(fail(session, vertex, cause, began, output)),
+        Err(cause) => {
+            step.failed(began);
+            Err(fail(session, vertex, cause, began, output))
+        }
     }
 }
 

@@ -11,6 +11,24 @@ use crate::view::observe::{Difference, Question};
 /// Longest value that is shown whole.
 const SHOWN: usize = 60;
 
+/// Why there is no result of exactly the key that a step has, where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// There was one, and it was pruned.
+    Removed,
+    /// The build before came to the same and did not end well.
+    Failed,
+}
+
+impl Gone {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Removed => "its result was removed from the store",
+            Self::Failed => "its earlier run failed or was stopped",
+        }
+    }
+}
+
 /// The sentence for a step that runs. `origins` names what made each layer of
 /// the step's root, lowest first.
 #[must_use]
@@ -19,7 +37,7 @@ pub(super) fn reason(
     new: &Parts,
     old: Option<&Parts>,
     origins: &[String],
-    sight: Option<&Sight>,
+    (sight, gone): (Option<&Sight>, Option<Gone>),
 ) -> String {
     match miss {
         Miss::Checked(_) => {
@@ -30,15 +48,16 @@ pub(super) fn reason(
         Miss::TooOld { age, max } => {
             format!("its result is {} old, more than max_age {}", span(*age), span(max.as_secs()))
         }
+        Miss::NoRecord if gone.is_some() => gone.map_or("", Gone::sentence).to_owned(),
         Miss::NoRecord => match (sight, old) {
-            (Some(Sight::Evicted), _) => "its result was removed from the store".to_owned(),
+            (Some(Sight::Evicted), _) => Gone::Removed.sentence().to_owned(),
             (Some(Sight::Differs(differences)), _) if !differences.is_empty() => {
                 differs(differences)
             }
             (_, None) => "no earlier build of this recipe came to it".to_owned(),
             (_, Some(old)) => match new.first_difference(old) {
                 Some(difference) => sentence(difference, origins),
-                None => "its earlier run failed, or its result is gone from the store".to_owned(),
+                None => "its result is gone from the store".to_owned(),
             },
         },
     }
@@ -157,7 +176,8 @@ mod tests {
     fn the_sentence_names_what_differs() {
         let old = parts(&[("command", "make"), ("layer 1", "sha256:aa")]);
         let origins = ["copy `. /app`".to_owned()];
-        let because = |new: &Parts| reason(&Miss::NoRecord, new, Some(&old), &origins, None);
+        let because =
+            |new: &Parts| reason(&Miss::NoRecord, new, Some(&old), &origins, (None, None));
         let command = parts(&[("command", "make all"), ("layer 1", "sha256:aa")]);
         assert_eq!(because(&command), "command changed from `make` to `make all`");
         let layer = parts(&[("command", "make"), ("layer 1", "sha256:bb")]);
@@ -167,9 +187,12 @@ mod tests {
             "layer 1 of its root (from copy `. /app`) is gone"
         );
         assert!(because(&old).contains("gone from the store"));
+        let command = |gone| reason(&Miss::NoRecord, &command, Some(&old), &[], (None, Some(gone)));
+        assert_eq!(command(Gone::Removed), "its result was removed from the store");
+        assert_eq!(command(Gone::Failed), "its earlier run failed or was stopped");
         let old_age = Miss::TooOld { age: 700_000, max: Duration::from_secs(604_800) };
         assert_eq!(
-            reason(&old_age, &old, None, &[], None),
+            reason(&old_age, &old, None, &[], (None, None)),
             "its result is 8d old, more than max_age 7d"
         );
     }

@@ -33,6 +33,7 @@ pub(super) fn run(
     let state = state(inputs)?.map_err(|_| StepCause::Input { index: 0, expected: "known" })?;
     let session = step.session;
     let prepared = Prepared::new(session, exec, state, inputs)?;
+    step.stands_on(&prepared.layers);
     let key = prepared.parts.key();
     let exclusive = session.exclusive(key);
     let _alone = lock(&exclusive);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use super::decide::{Decision, Miss, NoCache, Policy, decide};
 use super::error::StepCause;
 use super::observed::{Process, Sight};
-use super::reason::{made_alike, reason, stands, unseen};
+use super::reason::{Gone, made_alike, reason, stands, unseen};
 use super::report::{StepReport, StepStatus, Wrong};
 use super::run_ahead::{Landed, Landings};
 use super::{is_reported, value::Stacked};
-use crate::cache::{BuildRecord, Cache, Outcome, Record, Saw, StepRecord};
-use crate::digest::{BlobDigest, CacheKey, DiffId, VertexId};
+use crate::cache::{BuildRecord, Cache, Ended, Outcome, PastStep, Record, Saw, StepRecord, Work};
+use crate::digest::{BlobDigest, CacheKey, ChainId, DiffId, VertexId};
 use crate::event::{Event, Sink, Status, Trial, Unit};
 use crate::exec::{Cancel, Executor};
 use crate::image::Platform;
@@ -117,7 +117,9 @@ pub(crate) struct Shared {
     contexts: Mutex<HashMap<PathBuf, Arc<ContextTree>>>,
     running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
     reports: Mutex<Vec<StepReport>>,
-    steps: Mutex<Vec<StepRecord>>,
+    steps: Mutex<Vec<(VertexId, StepRecord)>>,
+    /// What became of steps, as history keeps it.
+    past: Mutex<Vec<(VertexId, PastStep)>>,
     /// The keys whose work this build did, or a plan would do.
     made: Mutex<HashSet<CacheKey>>,
     /// The vertices that are being worked on, as nothing stands for them.
@@ -151,7 +153,7 @@ impl Session<'_> {
         names: &'s Names,
     ) -> Step<'s> {
         let output = Output::default();
-        Step { session: self, vertex, position, names, output, done: None, noted: None }
+        Step { session: self, vertex, position, names, output, done: None, noted: None, on: None }
     }
 
     /// The layer, opened once for all views of the session.
@@ -205,9 +207,14 @@ impl Session<'_> {
         std::mem::take(&mut lock(&self.shared.reports))
     }
 
-    /// The keys that the steps of this build had.
-    pub(crate) fn build_record(&self) -> BuildRecord {
-        BuildRecord { steps: lock(&self.shared.steps).clone() }
+    /// The keys that the steps of this build had, in no particular order.
+    pub(super) fn take_keys(&self) -> Vec<(VertexId, StepRecord)> {
+        std::mem::take(&mut lock(&self.shared.steps))
+    }
+
+    /// What became of the steps, in no particular order.
+    pub(super) fn take_past(&self) -> Vec<(VertexId, PastStep)> {
+        std::mem::take(&mut lock(&self.shared.past))
     }
 
     /// Whether what a step looks at can be recorded here. Where it cannot, that
@@ -314,6 +321,8 @@ pub(super) struct Step<'s> {
     done: Option<Done>,
     /// Where its key stands among those of this build.
     noted: Option<usize>,
+    /// The layers of its root, for a process.
+    on: Option<ChainId>,
 }
 
 /// What will be reported of a step.
@@ -325,11 +334,14 @@ struct Done {
     because: Vec<Difference>,
     /// How long its trial took, if that is what it has its result of.
     ahead: Option<Duration>,
+    /// When the run behind its result began.
+    ran_at: Option<i64>,
 }
 
 impl Done {
     fn new(status: StepStatus, reason: String) -> Self {
-        Self { status, reason, layer: None, saw: None, because: Vec::new(), ahead: None }
+        let (layer, saw, because) = (None, None, Vec::new());
+        Self { status, reason, layer, saw, because, ahead: None, ran_at: None }
     }
 }
 
@@ -368,7 +380,8 @@ impl Step<'_> {
                     (false, true) => (StepStatus::Cached, made_alike()),
                     (false, false) => (StepStatus::Cached, stands()),
                 };
-                self.done = Some(Done { saw: record.saw.clone(), ..Done::new(status, reason) });
+                let (saw, ran_at) = (record.saw.clone(), Some(record.ran_at));
+                self.done = Some(Done { saw, ran_at, ..Done::new(status, reason) });
                 self.made(record.outcome);
                 if reused && !session.dry {
                     session.cache.save(key, parts, record)?;
@@ -383,7 +396,9 @@ impl Step<'_> {
             Decision::Run(miss) => {
                 lock(&session.shared.made).insert(key);
                 let old = self.earlier_parts()?;
-                let reason = reason(miss, parts, old.as_ref(), origins, sight.map(|(_, s)| s));
+                let gone = if *miss == Miss::NoRecord { self.gone(key)? } else { None };
+                let known = (sight.map(|(_, sight)| sight), gone);
+                let reason = reason(miss, parts, old.as_ref(), origins, known);
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
@@ -437,6 +452,15 @@ impl Step<'_> {
         }
     }
 
+    /// What became of an earlier result of this very key.
+    fn gone(&self, key: CacheKey) -> Result<Option<Gone>, StepCause> {
+        if self.session.cache.was_removed(key)? {
+            return Ok(Some(Gone::Removed));
+        }
+        let failed = self.earlier().is_some_and(|step| step.key == key && step.failed);
+        Ok(failed.then_some(Gone::Failed))
+    }
+
     /// This step in the build before.
     fn earlier(&self) -> Option<&StepRecord> {
         self.session.counterpart(&self.vertex.meta, self.position, self.names)
@@ -446,13 +470,21 @@ impl Step<'_> {
         let meta = &self.vertex.meta;
         let mut steps = lock(&self.session.shared.steps);
         self.noted = Some(steps.len());
-        steps.push(StepRecord {
+        let record = StepRecord {
             stage: meta.stage.clone(),
             name: meta.name.clone(),
             position: self.position,
             key,
             saw: self.done.as_ref().and_then(|done| done.saw.clone()),
-        });
+            // Until it has ended well.
+            failed: self.done.as_ref().is_some_and(|done| done.status == StepStatus::Ran),
+        };
+        steps.push((self.vertex.id, record));
+    }
+
+    /// Notes what a process stands on, the lowest layer first.
+    pub(super) fn stands_on(&mut self, layers: &[DiffId]) {
+        self.on = ChainId::of(layers);
     }
 
     /// The execution of the earlier build whose result this step had then.
@@ -491,9 +523,10 @@ impl Step<'_> {
         let saw = record.saw.clone();
         if let Some(done) = &mut self.done {
             done.saw.clone_from(&saw);
+            done.ran_at = Some(record.ran_at);
         }
         if let Some(noted) = self.noted {
-            lock(&self.session.shared.steps)[noted].saw = saw;
+            lock(&self.session.shared.steps)[noted].1.saw = saw;
         }
         Ok(())
     }
@@ -541,7 +574,10 @@ impl Step<'_> {
     pub(super) fn finish(self, began: Instant) {
         let id = self.vertex.id;
         lock(&self.session.shared.executing).remove(&id);
-        let Some(Done { status, reason, layer, saw, because, ahead }) = self.done else { return };
+        self.remember_end(began);
+        let Some(Done { status, reason, layer, saw, because, ahead, ran_at: _ }) = self.done else {
+            return;
+        };
         if !is_reported(&self.vertex.op) {
             return;
         }
@@ -562,6 +598,57 @@ impl Step<'_> {
         let report =
             StepReport { id, name, stage, status, reason, duration, layer, saw, because, ahead };
         lock(&self.session.shared.reports).push(report);
+    }
+
+    fn remember_end(&self, began: Instant) {
+        match self.done.as_ref().map(|done| done.status) {
+            None => {}
+            Some(StepStatus::Cached) => self.remember(Ended::Cached, began),
+            Some(StepStatus::Reused) => self.remember(Ended::Reused, began),
+            Some(StepStatus::Ran) => self.remember(Ended::Ran, began),
+        }
+    }
+
+    /// It ended in an error, or was stopped.
+    pub(super) fn failed(&self, began: Instant) {
+        let stopped = self.session.stop.is_canceled();
+        self.remember(if stopped { Ended::Stopped } else { Ended::Failed }, began);
+    }
+
+    /// Notes what became of it, where that was decided by its key.
+    fn remember(&self, ended: Ended, began: Instant) {
+        let (Some(noted), Some(done)) = (self.noted, &self.done) else { return };
+        let mut steps = lock(&self.session.shared.steps);
+        let StepRecord { stage, name, position, key, saw, failed } = &mut steps[noted].1;
+        *failed = matches!(ended, Ended::Failed | Ended::Stopped);
+        let took = done.ahead.unwrap_or_else(|| began.elapsed());
+        let mut past = PastStep {
+            stage: stage.clone(),
+            name: name.clone(),
+            position: *position,
+            work: work(&self.vertex.op),
+            key: *key,
+            ended,
+            reason: done.reason.clone(),
+            causes: Vec::new(),
+            causes_in_all: 0,
+            ran_at: done.ran_at,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            layer: done.layer,
+            on: self.on,
+            saw: saw.clone(),
+        };
+        past.because(&done.because);
+        lock(&self.session.shared.past).push((self.vertex.id, past));
+    }
+}
+
+fn work(op: &Op) -> Work {
+    match op {
+        Op::Exec(exec) if exec.kind == ExecKind::Test => Work::Test,
+        Op::Exec(_) => Work::Process,
+        Op::File(_) | Op::Config(_) => Work::Files,
+        Op::Source(_) => Work::Source,
     }
 }
 
