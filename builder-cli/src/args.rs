@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Say what a build would do and why, and run nothing
     Plan(PlanArgs),
+    /// Say what a step looked at and why it ran, or what nobody ever looked at
+    Explain(ExplainArgs),
     /// Check a recipe without building
     Validate(ValidateArgs),
     /// Print the recipe's JSON Schema, for editors
@@ -171,6 +173,33 @@ pub(crate) struct PlanArgs {
 
     #[command(flatten)]
     pub(crate) reuse: ReuseArgs,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The directory with the recipe [default: .]; with --unused it may also be an image
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<String>,
+
+    /// The step: its name, its number in the list, or a part of its name that no other has; it may
+    /// stand alone where it names no directory with a recipe [default: lists builds and steps]
+    pub(crate) step: Option<String>,
+
+    /// The recipe [default: recipe.yaml in DIR]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Also say what differs from an earlier build: its number, or the image that it made
+    #[arg(long, value_name = "BUILD", conflicts_with = "unused", requires = "dir")]
+    pub(crate) against: Option<String>,
+
+    /// List by size what of the image no step and no test ever looked at
+    #[arg(long, conflicts_with = "step")]
+    pub(crate) unused: bool,
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,

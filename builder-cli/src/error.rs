@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use builder_core::error::Error as EngineError;
 use builder_core::exec::ExecError;
+use builder_core::explain::ExplainError;
 use builder_core::frontend::Diagnostic;
 use builder_core::image::{ImageError, TagError};
 use builder_core::layer::{LayerError, PathError};
@@ -173,6 +174,9 @@ pub(crate) enum CliError {
     /// `recipe.lock` cannot be read, or Debian's settings not be used.
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// Nothing can be told of a step or an image.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// `phoenix run` could not start the command.
     #[error("the command could not be started")]
     NotStarted {
@@ -218,6 +222,13 @@ impl CliError {
             | Self::Layer(_)
             | Self::Tree(_)
             | Self::Debian(_) => Exit::Trouble,
+            Self::Explain(error) => match error {
+                ExplainError::NoStep { .. }
+                | ExplainError::SeveralSteps { .. }
+                | ExplainError::NoBuild { .. }
+                | ExplainError::NotInBuild { .. } => Exit::Usage,
+                _ => Exit::Trouble,
+            },
             Self::Engine(error) => engine_exit(error),
         }
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 use builder_core::cache::CacheError;
 use builder_core::error::Error as EngineError;
 use builder_core::exec::{ExecError, ExitStatus, IdMap, MORE_IDS};
+use builder_core::explain::ExplainError;
 use builder_core::image::ImageError;
 use builder_core::layer::LayerError;
 use builder_core::output::OutputError;
@@ -57,6 +58,7 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
         CliError::Ambiguous { .. } => one("give more digits of the digest"),
         CliError::NoStep { similar: Some(name), .. } => vec![format!("did you mean `{name}`?")],
         CliError::NoStep { .. } => one("`name:` gives a step a name"),
+        CliError::Explain(error) => explain(error).into_iter().collect(),
         CliError::ManyNames { .. } => one("give the name that is to go"),
         CliError::NotStarted { source } => hints(source, store),
         CliError::Engine(error) => match &**error {
@@ -69,6 +71,24 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
         },
         _ => Vec::new(),
     }
+}
+
+fn explain(error: &ExplainError) -> Option<String> {
+    Some(match error {
+        ExplainError::NoHistory => "`phoenix build` it first; what it then does is kept".to_owned(),
+        ExplainError::NoStep { similar: Some(name), .. } => format!("did you mean `{name}`?"),
+        ExplainError::NoStep { .. }
+        | ExplainError::SeveralSteps { .. }
+        | ExplainError::NoBuild { .. }
+        | ExplainError::NotInBuild { .. } => {
+            "`phoenix explain DIR` lists builds and steps".to_owned()
+        }
+        ExplainError::NotBuiltHere { .. } => {
+            "what its steps looked at is known where it was built, for the last builds only"
+                .to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// Whether the system said that there is no more room, in whatever layer of the

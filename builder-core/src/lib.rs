@@ -55,6 +55,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod explain;
 pub mod fileop;
 pub mod frontend;
 pub mod image;

@@ -2,9 +2,10 @@
 
 use crate::phoenix::Home;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "build",
     "plan",
+    "explain",
     "validate",
     "schema",
     "init",

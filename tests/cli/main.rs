@@ -14,6 +14,7 @@ mod crash;
 mod damaged_store;
 mod doctor;
 mod exit_codes;
+mod explain;
 mod full_disk;
 mod help;
 mod images;

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and its floor.
-const FLOORS: [(&str, u32); 23] = [
+const FLOORS: [(&str, u32); 24] = [
     ("digest", 0),
     ("rooted", 1),
     ("cancel", 2),
@@ -30,6 +30,7 @@ const FLOORS: [(&str, u32); 23] = [
     ("output", 12),
     ("cache", 13),
     ("solve", 14),
+    ("explain", 14),
     ("error", 15),
     ("engine", 16),
     ("lib", 17),

@@ -5,6 +5,7 @@ mod cat;
 mod completions;
 mod doctor;
 mod engine;
+mod explain;
 mod history;
 mod image;
 mod images;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
     match command {
         Command::Build(args) => build::run(&args, settings),
         Command::Plan(args) => plan::run(&args, settings),
+        Command::Explain(args) => explain::run(&args, settings),
         Command::Validate(args) => validate::run(&args, settings),
         Command::Schema => schema::run(),
         Command::Init(args) => init::run(&args),

@@ -59,7 +59,7 @@ pub use error::{ExecError, MORE_IDS};
 pub use ids::IdMap;
 pub use runner::runner_main;
 pub use sandbox::{RootKind, RunnerPath, Sandbox};
-pub use shown::{Mounted, Shown, shown};
+pub use shown::{Mounted, PLACE_OF_MOUNT, Shown, shown, tree_of_mount};
 
 pub use crate::cancel::Cancel;
 use crate::event::Stream;

@@ -60,6 +60,17 @@ pub(super) struct Source {
 /// Mounts that every process has, as they stand before its own.
 pub(super) const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
+/// What the fact begins with that tells where in the root a mount is; its number
+/// follows.
+pub const PLACE_OF_MOUNT: &str = "place of mount ";
+
+/// The number of the tree that the mount of this number shows.
+#[must_use]
+pub fn tree_of_mount(mount: u16) -> Option<u16> {
+    let first = u16::try_from(FILES.len() + 1).ok()?;
+    mount.checked_add(first)
+}
+
 /// Resolves what a process will see.
 ///
 /// # Errors
@@ -110,7 +121,7 @@ impl Shown {
         let mut facts = Vec::new();
         for (at, Place { target, source }) in self.places.iter().enumerate().skip(FILES.len()) {
             let at = at - FILES.len();
-            facts.push((format!("place of mount {at}"), target.display()));
+            facts.push((format!("{PLACE_OF_MOUNT}{at}"), target.display()));
             if let Some(Source { tree: _, path, root: Owner { mode, uid, gid } }) = source {
                 facts.push((format!("source of mount {at}"), path.display()));
                 let owner = format!("{mode:o} {uid}:{gid}");

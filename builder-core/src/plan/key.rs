@@ -96,18 +96,21 @@ impl Parts {
     /// make all that follow differ.
     #[must_use]
     pub fn first_difference<'a>(&'a self, old: &'a Self) -> Option<Difference<'a>> {
+        self.differences(old).next()
+    }
+
+    /// All parts that differ, those that are gone last.
+    pub fn differences<'a>(&'a self, old: &'a Self) -> impl Iterator<Item = Difference<'a>> {
         let find = |parts: &'a Self, name: &str| parts.0.iter().find(|part| part.name == name);
-        let changed = self.0.iter().find_map(|new| match find(old, &new.name) {
+        let changed = self.0.iter().filter_map(move |new| match find(old, &new.name) {
             Some(old) if old.value == new.value => None,
             Some(old) => {
                 Some(Difference::Changed { name: &new.name, old: &old.value, new: &new.value })
             }
             None => Some(Difference::Added { name: &new.name, new: &new.value }),
         });
-        changed.or_else(|| {
-            let gone = old.0.iter().find(|old| find(self, &old.name).is_none())?;
-            Some(Difference::Removed { name: &gone.name, old: &gone.value })
-        })
+        let gone = old.0.iter().filter(move |old| find(self, &old.name).is_none());
+        changed.chain(gone.map(|old| Difference::Removed { name: &old.name, old: &old.value }))
     }
 }
 

@@ -95,9 +95,11 @@ pub fn load(
     }
 }
 
-/// A hash of the file's place: of its path if that is absolute, else of its
-/// context's and its name, so that the directory one stands in does not matter.
-fn recipe_id(file: &Path, base: &Path) -> String {
+/// Which recipe a file is, whatever its content: a hash of its place, that is of
+/// its path if that is absolute, else of its context's and its name, so that the
+/// directory one stands in does not matter.
+#[must_use]
+pub fn recipe_id(file: &Path, base: &Path) -> String {
     let named = if file.is_absolute() { Some(file.as_os_str()) } else { file.file_name() };
     let path = base.join(named.unwrap_or_default());
     blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex().to_string()

@@ -54,6 +54,18 @@ impl View {
         Self { layers, directories: Mutex::default() }
     }
 
+    /// Which layer, counted from the lowest, what is at `path` is of; `None` for
+    /// a directory, which several may have, and where there is nothing.
+    ///
+    /// # Errors
+    /// [`TreeError`].
+    pub fn layer_of(&self, path: &LayerPath) -> Result<Option<usize>, TreeError> {
+        match self.found(path)? {
+            Some(Found::Leaf { layer, .. }) => Ok(Some(layer)),
+            Some(Found::Directory { .. }) | None => Ok(None),
+        }
+    }
+
     /// What is known of a directory: `None` if nothing is.
     fn known(&self, path: &LayerPath) -> Option<Option<Arc<Merged>>> {
         let directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);

@@ -100,25 +100,29 @@ impl Answers {
     #[must_use]
     pub fn differences(&self, now: &Self, pathset: &Pathset) -> Vec<Difference> {
         let pairs = self.0.iter().zip(&now.0).zip(pathset.questions());
-        let differ = pairs.filter(|((old, new), _)| old != new);
-        let absent = absent();
-        let mut all: Vec<Difference> = differ
-            .map(|((old, new), (tree, path, question))| Difference {
-                tree,
-                path: path.clone(),
-                question,
-                is_new: *old == absent,
-                is_gone: *new == absent,
-            })
-            .collect();
-        let rank = |question| match question {
-            Question::Content => 0,
-            Question::Link => 1,
-            Question::Node => 2,
-            Question::List => 3,
-        };
-        all.sort_by(|a, b| (rank(a.question), a).cmp(&(rank(b.question), b)));
-        all
+        let pairs = pairs.map(|((old, new), place)| (old, new, place));
+        differing(pairs)
+    }
+
+    /// The same for answers to other questions, `pathset` being those of `self`:
+    /// of what both were asked.
+    #[must_use]
+    pub fn differences_of_both(
+        &self,
+        pathset: &Pathset,
+        (now, questions): (&Self, &Pathset),
+    ) -> Vec<Difference> {
+        let new: BTreeMap<(u16, &LayerPath, Question), &Answer> = now.each(questions).collect();
+        let old = self.each(pathset);
+        differing(old.filter_map(|(place, old)| Some((old, *new.get(&place)?, place))))
+    }
+
+    /// Each question with its answer.
+    pub fn each<'a>(
+        &'a self,
+        pathset: &'a Pathset,
+    ) -> impl Iterator<Item = ((u16, &'a LayerPath, Question), &'a Answer)> {
+        pathset.questions().zip(&self.0)
     }
 
     /// As bytes, for a record.
@@ -137,6 +141,37 @@ impl Answers {
         let (answers, []) = plain.as_chunks::<16>() else { return Err(PathsetError) };
         Ok(Self(answers.to_vec()))
     }
+}
+
+/// Of the old answer, the new one, and what was asked: what differs, in order.
+fn differing<'a>(
+    pairs: impl Iterator<Item = (&'a Answer, &'a Answer, (u16, &'a LayerPath, Question))>,
+) -> Vec<Difference> {
+    let absent = absent();
+    let differ = pairs.filter(|(old, new, _)| old != new);
+    let mut all: Vec<Difference> = differ
+        .map(|(old, new, (tree, path, question))| Difference {
+            tree,
+            path: path.clone(),
+            question,
+            is_new: *old == absent,
+            is_gone: *new == absent,
+        })
+        .collect();
+    let rank = |question| match question {
+        Question::Content => 0,
+        Question::Link => 1,
+        Question::Node => 2,
+        Question::List => 3,
+    };
+    all.sort_by(|a, b| (rank(a.question), a).cmp(&(rank(b.question), b)));
+    all
+}
+
+/// Whether an answer says that there is nothing.
+#[must_use]
+pub fn is_absent(answer: &Answer) -> bool {
+    *answer == absent()
 }
 
 /// What is said of a path where there is nothing.

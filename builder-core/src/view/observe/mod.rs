@@ -17,7 +17,7 @@ mod pathset;
 mod recorder;
 mod watched;
 
-pub use answer::{Answer, Answers, Blind, Difference};
+pub use answer::{Answer, Answers, Blind, Difference, is_absent};
 pub use pathset::{Asked, Pathset, PathsetError, Question};
 pub use recorder::Recorder;
 pub use watched::Watched;
