@@ -114,6 +114,8 @@ pub(crate) struct Session<'a> {
 #[derive(Default)]
 pub(crate) struct Shared {
     layers: Mutex<HashMap<BlobDigest, Layer>>,
+    /// One view for each stack, so that what is on another one shares with it.
+    views: Mutex<HashMap<Vec<BlobDigest>, Arc<View>>>,
     contexts: Mutex<HashMap<PathBuf, Arc<ContextTree>>>,
     running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
     reports: Mutex<Vec<StepReport>>,
@@ -178,9 +180,22 @@ impl Session<'_> {
     }
 
     pub(super) fn view(&self, stack: &[Stacked]) -> Result<Arc<View>, StepCause> {
-        let layers: Result<Vec<Layer>, StepCause> =
-            stack.iter().map(|stacked| self.layer(&stacked.desc)).collect();
-        Ok(Arc::new(View::new(layers?)))
+        let blobs: Vec<BlobDigest> = stack.iter().map(|stacked| stacked.desc.blob).collect();
+        let known = |blobs: &[BlobDigest]| lock(&self.shared.views).get(blobs).cloned();
+        if let Some(view) = known(&blobs) {
+            return Ok(view);
+        }
+        let below = blobs.split_last().and_then(|(_, below)| known(below));
+        let view = match (below, stack.last()) {
+            (Some(below), Some(top)) => View::on(below, self.layer(&top.desc)?),
+            _ => {
+                let layers = stack.iter().map(|stacked| self.layer(&stacked.desc));
+                View::new(layers.collect::<Result<Vec<Layer>, StepCause>>()?)
+            }
+        };
+        let view = Arc::new(view);
+        lock(&self.shared.views).insert(blobs, Arc::clone(&view));
+        Ok(view)
     }
 
     /// The context at `path`, one for all that use it, so that what was seen

@@ -1,7 +1,8 @@
 //! The lazy merge of a stack of tables of contents.
 //!
 //! In: layers, lowest first. Out: a [`Tree`]. One directory is merged when it
-//! is first asked for and kept; opening a view costs nothing.
+//! is first asked for and kept; opening a view costs nothing. A view on another
+//! one takes from it each directory in which its own layer has nothing.
 //!
 //! The rules (OCI image spec, "Whiteouts"): a name in an upper layer hides the
 //! same name below, unless both are directories, which merge; a whiteout hides
@@ -21,6 +22,8 @@ const MAX_LINKS: usize = 40;
 /// The merged view of a stack of layers, lowest first.
 pub struct View {
     layers: Vec<Layer>,
+    /// The view of all layers but the last, if it is there.
+    below: Option<Arc<View>>,
     directories: Mutex<HashMap<LayerPath, Option<Arc<Merged>>>>,
 }
 
@@ -51,7 +54,14 @@ impl View {
     /// A view of `layers`, lowest first. Constant time.
     #[must_use]
     pub fn new(layers: Vec<Layer>) -> Self {
-        Self { layers, directories: Mutex::default() }
+        Self { layers, below: None, directories: Mutex::default() }
+    }
+
+    /// The view of `below` with one more layer on top.
+    #[must_use]
+    pub fn on(below: Arc<Self>, layer: Layer) -> Self {
+        let layers = below.layers.iter().cloned().chain([layer]).collect();
+        Self { layers, below: Some(below), directories: Mutex::default() }
     }
 
     /// Which layer, counted from the lowest, what is at `path` is of; `None` for
@@ -96,7 +106,11 @@ impl View {
                 },
                 (Some(_), None) => return Ok(None),
             };
-            let merged = Some(Arc::new(self.merge(&path, &inside)?));
+            let merged = match &self.below {
+                // The lower layers have the same numbers there.
+                Some(below) if !inside.contains(&(self.layers.len() - 1)) => below.merged(&path)?,
+                _ => Some(Arc::new(self.merge(&path, &inside)?)),
+            };
             let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
             above = Some(directories.entry(path).or_insert(merged).clone());
         }

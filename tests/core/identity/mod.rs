@@ -8,6 +8,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use builder_core::digest::ContentDigest;
 use builder_core::image::{History, ImageConfig, NewImage, Platform, WrittenImage, write_image};
@@ -42,6 +43,16 @@ fn store(dir: &Path) -> Store {
 fn view(store: &Store, layers: &[LayerDesc]) -> View {
     let layers = layers.iter().map(|desc| Layer::open(store, desc).expect("it opens"));
     View::new(layers.collect())
+}
+
+/// The same, one layer after the other, each view taken from the one below. What
+/// is below has been looked at before.
+fn stacked(store: &Store, layers: &[LayerDesc]) -> Arc<View> {
+    let open = |desc| Layer::open(store, desc).expect("it opens");
+    layers.iter().fold(Arc::new(View::new(Vec::new())), |below, desc| {
+        picture(&*below);
+        Arc::new(View::on(below, open(desc)))
+    })
 }
 
 fn image(store: &Store, layers: &[LayerDesc]) -> WrittenImage {
@@ -125,6 +136,7 @@ proptest! {
         let expected = merged(&[&lower, &middle, &upper]);
         let seen = picture(&view(&store, &layers));
         same(&expected, &seen)?;
+        same(&expected, &picture(&*stacked(&store, &layers)))?;
         let tar = dir.path().join("rootfs.tar");
         export(&store, &layers, &Tar { dest: Dest::Path(tar.clone()) });
         same(&expected, &taken(&store, tar))?;
