@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use builder_core::solve::{StepReport, StepStatus};
+use builder_core::view::observe::Blind;
 
 use super::edit::Edit;
 use super::scene::{Ended, Kit, Scene, differences};
@@ -16,12 +17,15 @@ pub(super) struct Case {
     pub(super) world: World,
     pub(super) rounds: Vec<Vec<Edit>>,
     pub(super) jobs: usize,
+    /// What the recorder is made to forget.
+    pub(super) blind: Option<Blind>,
 }
 
 /// What became of the `run` steps of builds after edits.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Tally {
     pub(super) cached: usize,
+    pub(super) reused: usize,
     pub(super) ran: usize,
     /// Builds that were compared.
     pub(super) builds: usize,
@@ -42,6 +46,7 @@ pub(super) enum Verdict {
 impl Tally {
     pub(super) fn add(&mut self, other: Self) {
         self.cached += other.cached;
+        self.reused += other.reused;
         self.ran += other.ran;
         self.builds += other.builds;
         self.failed += other.failed;
@@ -50,7 +55,8 @@ impl Tally {
     fn count(&mut self, steps: &[StepReport]) {
         for step in steps.iter().filter(|step| step.name.starts_with("run ")) {
             match step.status {
-                StepStatus::Cached | StepStatus::Reused => self.cached += 1,
+                StepStatus::Cached => self.cached += 1,
+                StepStatus::Reused => self.reused += 1,
                 StepStatus::Ran => self.ran += 1,
             }
         }
@@ -74,12 +80,17 @@ impl Case {
             }
             edited.push(edits);
         }
-        Self { world, rounds: edited, jobs: 1 + usize::try_from(seed % 2).expect("small") }
+        Self {
+            world,
+            rounds: edited,
+            jobs: 1 + usize::try_from(seed % 2).expect("small"),
+            blind: None,
+        }
     }
 
     /// Builds, edits and builds, and compares each time.
     pub(super) fn play(&self, kit: &Kit, tally: &mut Tally) -> Verdict {
-        let mut scene = Scene::new(kit, self.jobs);
+        let mut scene = Scene::new(kit, self.jobs, self.blind);
         let mut world = self.world.clone();
         scene.write(&world);
         let mut log = String::new();

@@ -1,7 +1,7 @@
 //! Edits of a world. Each says what is to be, so it can be left out or applied
 //! to a world that has shrunk.
 
-use super::tree::{self, Item};
+use super::tree::{self, Altered, Item};
 use super::words::{self, Scope};
 use super::world::{Does, From, Run, Step, USERS, World};
 use crate::oracle::rng::Rng;
@@ -51,8 +51,8 @@ impl Edit {
     /// An edit that fits a world.
     pub(super) fn random(rng: &mut Rng, world: &mut World) -> Self {
         match rng.below(20) {
-            0..=9 => base(rng, world),
-            10..=14 => context(rng, world),
+            10..=14 if world.recipe().contains("app") => context(rng, world),
+            0..=14 => base(rng, world),
             15..=18 => recipe(rng, world),
             _ => {
                 let stage = rng.below(world.stages.len());
@@ -62,30 +62,24 @@ impl Edit {
     }
 }
 
-/// A path that a tree has, or one that it may have.
-fn some_path(rng: &mut Rng, tree: &tree::Tree) -> String {
-    let known: Vec<&String> = tree.keys().filter(|path| !path.starts_with("etc")).collect();
-    if known.is_empty() || rng.one_in(4) { tree::slot(rng) } else { (*rng.pick(&known)).clone() }
-}
-
 fn base(rng: &mut Rng, world: &World) -> Edit {
     // The first is what most stages stand on.
-    let base = if rng.one_in(4) { 1 } else { 0 };
-    let layer = rng.below(world.bases[base].len());
-    let tree = &world.bases[base][layer];
-    if rng.one_in(10) {
+    let base = usize::from(rng.one_in(8));
+    let layers = &world.bases[base];
+    if rng.one_in(12) {
         let (path, texts) = rng.pick(&USERS);
         let item = Some(Item::file(texts[rng.below(texts.len())]));
-        return Edit::Base { base, layer, path: (*path).to_owned(), item };
+        return Edit::Base { base, layer: layers.len() - 1, path: (*path).to_owned(), item };
     }
-    let path = some_path(rng, tree);
-    let item = tree::altered(rng, tree.get(&path), layer > 0);
+    let recipe = world.recipe();
+    let named = |path: &str| recipe.contains(&format!("/{path}"));
+    let Altered { layer, path, item } = tree::altered(rng, layers, &named, true);
     Edit::Base { base, layer, path, item }
 }
 
 fn context(rng: &mut Rng, world: &World) -> Edit {
-    let path = some_path(rng, &world.context);
-    let mut item = tree::altered(rng, world.context.get(&path), false);
+    let layers = std::slice::from_ref(&world.context);
+    let Altered { path, mut item, .. } = tree::altered(rng, layers, &|_| false, false);
     // What a step copies is always there.
     if tree::DIRS.contains(&&*path) {
         item = Some(Item { what: Item::dir().what, ..item.unwrap_or_else(Item::dir) });

@@ -10,6 +10,7 @@
 
 mod case;
 mod edit;
+mod forget;
 mod scene;
 mod shrink;
 mod tree;
@@ -59,6 +60,9 @@ fn all(seeds: &[u64], kit: &Kit) -> Shown {
             let mut shown = shown.lock().expect("no thread panics here");
             shown.cases += 1;
             shown.tally.add(tally);
+            if shown.cases.is_multiple_of(500) {
+                eprintln!("{} cases: {:?}", shown.cases, shown.tally);
+            }
             if let Verdict::Unsteady(why) = verdict {
                 eprintln!("seed {seed} gives now this, now that: {why}");
                 shown.unsteady.push(*seed);
@@ -80,14 +84,22 @@ fn all(seeds: &[u64], kit: &Kit) -> Shown {
     shown.into_inner().expect("no thread panicked")
 }
 
+/// `None` (said loudly) where no step can run.
+fn kit() -> Option<Kit> {
+    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        skip("/dev/fuse cannot be opened");
+        return None;
+    }
+    let kit = Kit::light();
+    if kit.is_none() {
+        skip("no static busybox (busybox-static) or no C compiler");
+    }
+    kit
+}
+
 #[test]
 fn what_is_reused_is_what_a_build_in_an_empty_store_makes() {
-    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
-        return skip("/dev/fuse cannot be opened");
-    }
-    let Some(kit) = Kit::light() else {
-        return skip("no static busybox (busybox-static) or no C compiler");
-    };
+    let Some(kit) = kit() else { return };
     let seeds: Vec<u64> = match number("PHOENIX_REUSE_SEED") {
         Some(seed) => vec![seed],
         None => {
@@ -99,4 +111,9 @@ fn what_is_reused_is_what_a_build_in_an_empty_store_makes() {
     let shown = all(&seeds, &kit);
     eprintln!("{} cases, {:?}, unsteady: {:?}", shown.cases, shown.tally, shown.unsteady);
     assert!(shown.wrong.is_empty(), "{}", shown.wrong.join("\n\n"));
+    let Tally { reused, ran, builds, failed, .. } = shown.tally;
+    // Else it would prove nothing.
+    let enough = shown.cases < 100 || reused * 3 > ran && failed * 4 < builds;
+    assert!(enough, "hardly anything is reused: {:?}", shown.tally);
+    assert!(shown.unsteady.len() * 10 < shown.cases.max(10), "{:?}", shown.unsteady);
 }

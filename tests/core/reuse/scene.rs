@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use builder_core::digest::{BlobDigest, ContentDigest};
-use builder_core::engine::{BuildRequest, Engine};
+use builder_core::engine::{BuildRequest, Engine, EngineBuilder};
 use builder_core::error::Error;
 use builder_core::exec::{Cancel, RunnerPath};
 use builder_core::image::{History, ImageConfig, NewImage, Platform, read_image, write_image};
@@ -18,6 +18,7 @@ use builder_core::layer::{
 use builder_core::recipe::{self, Params};
 use builder_core::solve::StepReport;
 use builder_core::store::Store;
+use builder_core::view::observe::Blind;
 use builder_core::view::{Tree as _, View};
 
 use super::tree::{self, Tree};
@@ -83,7 +84,7 @@ impl Kit {
     fn with(dir: tempfile::TempDir, layout: PathBuf, tools: LayerDesc) -> Self {
         let store = dir.path().join("store");
         image(&Store::open(&layout).expect("it is one"), std::slice::from_ref(&tools));
-        let engine = engine(&store, 1);
+        let engine = engine(&store, 1, None);
         let text = r#"{"from": {"oci": "layout"}}"#;
         let ended = build(&engine, text, dir.path()).ended;
         assert!(matches!(ended, Ended::Image(_)), "{ended:?}");
@@ -134,8 +135,9 @@ fn image(store: &Store, layers: &[LayerDesc]) {
     store.set_ref("localhost/base:latest", written.manifest).expect("it is named");
 }
 
-fn engine(store: &Path, jobs: usize) -> Engine {
+fn engine(store: &Path, jobs: usize, blind: Option<Blind>) -> Engine {
     let builder = Engine::builder(store).runner(RunnerPath::Path(runner())).jobs(jobs);
+    let builder = blind.into_iter().fold(builder, EngineBuilder::blind_to);
     builder.build().expect("a store can be made")
 }
 
@@ -174,12 +176,12 @@ fn build(engine: &Engine, text: &str, context: &Path) -> Built {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(kit: &'a Kit, jobs: usize) -> Self {
+    pub(super) fn new(kit: &'a Kit, jobs: usize, blind: Option<Blind>) -> Self {
         let dir = place();
         let store = dir.path().join("store");
         copy(&kit.store, &store);
         fs::create_dir_all(dir.path().join("context/app")).expect("made");
-        let engine = engine(&store, jobs);
+        let engine = engine(&store, jobs, blind);
         Self { kit, dir, engine, jobs, bases: Vec::new(), context: Tree::new() }
     }
 
@@ -214,7 +216,7 @@ impl<'a> Scene<'a> {
         let dir = tempfile::tempdir_in(self.dir.path()).expect("a directory");
         let store = dir.path().join("store");
         copy(&self.kit.store, &store);
-        let engine = engine(&store, self.jobs);
+        let engine = engine(&store, self.jobs, None);
         (build(&engine, &world.recipe(), &self.dir.path().join("context")), dir)
     }
 

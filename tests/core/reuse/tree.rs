@@ -19,9 +19,9 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use crate::oracle::rng::Rng;
 
 /// The directories that steps, bases and edits share.
-pub(super) const DIRS: [&str; 4] = ["d", "d/s", "e", "e/t"];
+pub(super) const DIRS: [&str; 3] = ["d", "d/s", "e"];
 /// The names in them.
-pub(super) const NAMES: [&str; 7] = ["a", "b", "c", "x", "y.h", "l", "k"];
+pub(super) const NAMES: [&str; 6] = ["a", "b", "c", "y.h", "l", "k"];
 
 /// Contents: several of one size, scripts among them. None makes a script that
 /// runs itself, and none is endless.
@@ -36,7 +36,8 @@ const CONTENTS: [&str; 9] = [
     "b\nc\nsome more words\n",
     "LARGE",
 ];
-const TARGETS: [&str; 8] = ["/d", "../e", "a", "b", "/d/a", "/e/c", "s", "/none"];
+const TARGETS: [&str; 11] =
+    ["/d", "/e", "a", "b", "k", "s", "/d/a", "/d/b", "/e/c", "../e", "/none"];
 const MODES: [u32; 7] = [0o644, 0o755, 0o600, 0o640, 0o444, 0o4755, 0];
 const DIR_MODES: [u32; 5] = [0o755, 0o777, 0o1777, 0o711, 0o700];
 const TIMES: [i64; 4] = [1_000_000, 1_000_001, 1_500_000, 2_000_000_000];
@@ -83,6 +84,11 @@ pub(super) fn slot(rng: &mut Rng) -> String {
     if rng.one_in(8) { dir.to_owned() } else { format!("{dir}/{}", rng.pick(&NAMES)) }
 }
 
+/// All of them.
+pub(super) fn slots() -> impl Iterator<Item = String> {
+    DIRS.iter().flat_map(|dir| NAMES.iter().map(move |name| format!("{dir}/{name}")))
+}
+
 fn content(rng: &mut Rng) -> String {
     match *rng.pick(&CONTENTS) {
         // More than the kernel reads at once, and differing far behind.
@@ -111,30 +117,39 @@ impl Item {
             0..=2 => What::Symlink((*rng.pick(&TARGETS)).to_owned()),
             3 | 4 => What::Hard(slot(rng)),
             5 | 6 => What::Dir { opaque: false },
-            7 if rng.one_in(3) => What::Device(3),
+            7 => What::Device(3),
             _ => What::File(content(rng)),
         };
         let mut item = Self::plain(what);
         for _ in 0..rng.below(3) {
-            item.alter_metadata(rng);
+            let aspect = 4 + rng.below(5);
+            item.alter(rng, aspect, &Tree::new());
         }
         item
     }
 
-    /// Changes mode, owner, time or attributes.
-    fn alter_metadata(&mut self, rng: &mut Rng) {
-        match rng.below(6) {
-            0 if matches!(self.what, What::Dir { .. }) => self.mode = *rng.pick(&DIR_MODES),
-            0 => self.mode = *rng.pick(&MODES),
-            1 => self.uid = *rng.pick(&[0, 33, 1000]),
-            2 => self.gid = *rng.pick(&[0, 33, 1000]),
-            3 => self.mtime = (*rng.pick(&TIMES), if rng.one_in(4) { 5 } else { 0 }),
-            4 => self.attribute("user.k", rng),
-            _ if rng.one_in(2) => self.attribute("user.other", rng),
-            _ => {
+    /// Changes one aspect, of those that [`altered`] numbers.
+    fn alter(&mut self, rng: &mut Rng, aspect: usize, layer: &Tree) {
+        let is_dir = matches!(self.what, What::Dir { .. });
+        match (aspect, &mut self.what) {
+            (0..=2, What::File(text)) => *text = other_text(rng, text),
+            (3, What::File(text)) => *text = content(rng),
+            (4, _) => self.mode = *rng.pick(if is_dir { &DIR_MODES[..] } else { &MODES[..] }),
+            (5 | 6, _) if rng.one_in(2) => self.uid = *rng.pick(&[0, 33, 1000]),
+            (5 | 6, _) => self.mtime = (*rng.pick(&TIMES), if rng.one_in(4) { 5 } else { 0 }),
+            (8, _) if rng.one_in(2) => {
                 let value = rng.pick(&CAPABILITIES).to_vec();
                 self.toggle("security.capability", value, matches!(self.what, What::File(_)));
             }
+            (7 | 8, _) => self.attribute(if rng.one_in(2) { "user.k" } else { "user.other" }, rng),
+            (9 | 10, What::Symlink(target)) => *target = other_target(rng, target),
+            // A file of its own that is the same but for that.
+            (11 | 12, What::Hard(target)) => match layer.get(target) {
+                Some(file) if !rng.one_in(3) => *self = file.clone(),
+                _ => *target = slot(rng),
+            },
+            (13, What::Device(minor)) => *minor = 7 - *minor,
+            _ => self.gid = *rng.pick(&[0, 33, 1000]),
         }
     }
 
@@ -158,11 +173,18 @@ pub(super) fn random(rng: &mut Rng) -> Tree {
     for dir in DIRS {
         let mut item = Item::dir();
         if rng.one_in(3) {
-            item.alter_metadata(rng);
+            let aspect = [4, 7][rng.below(2)];
+            item.alter(rng, aspect, &Tree::new());
         }
         tree.insert(dir.to_owned(), item);
         for name in NAMES.iter().filter(|_| !rng.one_in(3)).collect::<Vec<_>>() {
-            tree.insert(format!("{dir}/{name}"), Item::random(rng));
+            let mut item = Item::random(rng);
+            let files = tree.iter().filter(|(_, item)| matches!(item.what, What::File(_)));
+            let files: Vec<String> = files.map(|(path, _)| path.clone()).collect();
+            if matches!(item.what, What::Hard(_)) && !files.is_empty() {
+                item = Item::plain(What::Hard(rng.pick(&files).clone()));
+            }
+            tree.insert(format!("{dir}/{name}"), item);
         }
     }
     tree
@@ -185,43 +207,90 @@ pub(super) fn upper(rng: &mut Rng) -> Tree {
     tree
 }
 
-/// Another item for a path: the old one with one aspect altered, or a new one,
-/// or none. `layer`: whether it may hide what is below.
-pub(super) fn altered(rng: &mut Rng, old: Option<&Item>, layer: bool) -> Option<Item> {
-    let Some(old) = old else {
-        return Some(match rng.below(6) {
-            0 if layer => Item::plain(What::Gone),
-            1 if layer => Item::plain(What::Dir { opaque: true }),
-            _ => Item::random(rng),
-        });
-    };
-    let mut item = old.clone();
-    match (rng.below(10), &mut item.what) {
-        (0, _) => return None,
-        (1, what) => *what = Item::random(rng).what,
-        (2 | 3, What::Dir { opaque }) if layer => *opaque = !*opaque,
-        (2..=5, What::File(text)) => *text = other_text(rng, text),
-        (2..=5, What::Symlink(target)) => *target = (*rng.pick(&TARGETS)).to_owned(),
-        (2..=5, What::Hard(target)) => *target = slot(rng),
-        (2..=5, What::Device(minor)) => *minor = 7 - *minor,
-        _ => item.alter_metadata(rng),
-    }
-    Some(item)
+/// A place in layers, and what is to be there.
+pub(super) struct Altered {
+    pub(super) layer: usize,
+    pub(super) path: String,
+    pub(super) item: Option<Item>,
 }
 
-/// Often of the same size, often with the same beginning.
+/// What a layer has, altered in one aspect. `named` are the paths that are
+/// rather to be taken; `hides`: whether these are layers of a base.
+pub(super) fn altered(
+    rng: &mut Rng,
+    layers: &[Tree],
+    named: &dyn Fn(&str) -> bool,
+    hides: bool,
+) -> Altered {
+    let aspect = rng.below(20);
+    let fits = |item: &Item| match (aspect, &item.what) {
+        (0..=2, What::File(text)) => !text.is_empty(),
+        (3 | 8, What::File(_)) | (9 | 10, What::Symlink(_)) => true,
+        (4 | 7, What::File(_) | What::Dir { .. }) => true,
+        (5 | 6, What::File(_) | What::Symlink(_)) => true,
+        (11 | 12, What::Hard(_)) => true,
+        (13, What::Device(_)) => true,
+        _ => false,
+    };
+    // What the highest layer says of a path is what is seen.
+    let mut seen: BTreeMap<&String, (usize, &Item)> = BTreeMap::new();
+    for (layer, tree) in layers.iter().enumerate() {
+        seen.extend(tree.iter().map(|(path, item)| (path, (layer, item))));
+    }
+    let of_users = |path: &str| path.starts_with("etc");
+    seen.retain(|path, _| !of_users(path));
+    let fitting: Vec<_> = seen.iter().filter(|(_, (_, item))| fits(item)).collect();
+    let preferred: Vec<_> = fitting.iter().filter(|(path, _)| named(path)).collect();
+    let found = match (preferred.is_empty() || rng.one_in(4), fitting.is_empty()) {
+        (false, _) => **rng.pick(&preferred),
+        (true, false) => *rng.pick(&fitting),
+        (true, true) => return renamed(rng, layers, named, hides),
+    };
+    let (path, (layer, old)) = found;
+    let mut item = (*old).clone();
+    item.alter(rng, aspect, &layers[*layer]);
+    Altered { layer: *layer, path: (*path).clone(), item: Some(item) }
+}
+
+/// A name that comes, goes or becomes something else.
+fn renamed(rng: &mut Rng, layers: &[Tree], named: &dyn Fn(&str) -> bool, hides: bool) -> Altered {
+    let wanted: Vec<String> = slots().filter(|path| named(path)).collect();
+    let free = wanted.is_empty() || rng.one_in(3);
+    let path = if free { slot(rng) } else { rng.pick(&wanted).clone() };
+    let there = layers.iter().rposition(|tree| tree.contains_key(&path));
+    let layer = there.unwrap_or_else(|| rng.below(layers.len()));
+    let item = match (there, rng.below(4)) {
+        (Some(_), 0 | 1) => None,
+        (_, 2) if hides && layer > 0 => Some(Item::plain(What::Gone)),
+        (_, 3) if hides => Some(Item::plain(What::Dir { opaque: true })),
+        _ => Some(Item::random(rng)),
+    };
+    Altered { layer, path, item }
+}
+
+/// Mostly of the same size, often with the same beginning.
 fn other_text(rng: &mut Rng, text: &str) -> String {
-    if text.is_empty() || rng.one_in(3) {
+    let mut bytes = text.as_bytes().to_vec();
+    let letters: Vec<usize> =
+        (0..bytes.len()).filter(|at| bytes[*at].is_ascii_alphanumeric()).collect();
+    if letters.is_empty() || rng.one_in(4) {
         return content(rng);
     }
-    let mut bytes = text.as_bytes().to_vec();
-    let at = if rng.one_in(2) { bytes.len() - 1 } else { rng.below(bytes.len()) };
+    let last = letters[letters.len() - 1];
+    let at = if rng.one_in(2) { last } else { *rng.pick(&letters) };
     match bytes[at] {
-        b'A'..=b'Y' | b'a'..=b'y' | b'0'..=b'8' => bytes[at] += 1,
         b'Z' | b'z' | b'9' => bytes[at] -= 1,
-        _ => bytes.extend_from_slice(b"end\n"),
+        _ => bytes[at] += 1,
     }
     String::from_utf8(bytes).expect("only ASCII was changed")
+}
+
+/// Mostly of the same length.
+fn other_target(rng: &mut Rng, target: &str) -> String {
+    let other = |to: &&&str| to.len() == target.len() && **to != target;
+    let others: Vec<_> = TARGETS.iter().filter(other).collect();
+    let free = others.is_empty() || rng.one_in(4);
+    if free { *rng.pick(&TARGETS) } else { **rng.pick(&others) }.to_owned()
 }
 
 /// Writes a tree as a layer. What cannot be (a name below a file, a link to

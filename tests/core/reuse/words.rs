@@ -80,7 +80,7 @@ pub(super) fn look(scope: &Scope, rng: &mut Rng) -> String {
         13 => format!("stat -c '%i %n' {d}/* {p}"),
         14 => format!("probe walk {d}"),
         15 => format!("probe walk {p}"),
-        16 => format!("ls -ldn {p} {q}"),
+        16 => format!("ls -ldin {p} {q}"),
         17 => format!("stat -c %i {p} {q}; [ {p} -ef {q} ] && echo same"),
         18 => format!("stat -c %s {p}"),
         19 => format!("stat -c %h {p}; stat -c %a {q}"),
@@ -183,14 +183,14 @@ pub(super) fn change(scope: &Scope, rng: &mut Rng) -> String {
         42 => format!("tar cf /tmp/t {d} && tar xf /tmp/t -C {e}; rm -f /tmp/t"),
         43 => format!("truncate -s 3 {p}"),
         44 => format!("echo {w} | dd of={p} conv=notrunc bs=1 seek=2 2>/dev/null"),
-        45 => format!("find {d} -name '[xy]*' -delete"),
+        45 => format!("find {d} -name '[by]*' -delete"),
         46 => format!("find {d} -newer {p} -type f -exec chmod o-r {{}} +"),
         47 => format!("probe set {p} user.k step; probe unset {q} user.other"),
         48 => format!("[ -e {p} ] || echo {w} > {q}"),
         49 => format!("grep -q o {from} && echo {w} > {q}"),
         50 => format!(
-            "t=$(mktemp -p {d}) && echo {w} > $t && chmod 644 $t && {{ [ -d {p} ] || mv -f $t {p}; }}; \
-             rm -f $t"
+            "t=$(mktemp -p {d}) && echo {w} > $t && chmod 644 $t && \
+             {{ [ -d {p} ] || mv -f $t {p} 2>/dev/null; }}; rm -f $t"
         ),
         _ => format!("for f in {d}/*; do [ -f $f ] && mv $f $f.old; done"),
     }

@@ -124,7 +124,9 @@ impl World {
         let above = &self.stages[stage].steps[..at];
         // The same words elsewhere, on other files.
         if rng.one_in(10) {
-            let all: Vec<&Step> = self.stages.iter().flat_map(|stage| &stage.steps).collect();
+            // Later stages may name this one.
+            let stages = &self.stages[..=stage];
+            let all: Vec<&Step> = stages.iter().flat_map(|stage| &stage.steps).collect();
             let again = all.into_iter().rfind(|step| matches!(step.does, Does::Run(_)));
             if let Some(again) = again {
                 return again.clone();
@@ -202,7 +204,7 @@ fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>) -> Run {
     let mut mounted = Vec::new();
     let served = !rng.one_in(3);
     if rng.one_in(3) {
-        let target = *rng.pick(&["/mnt", "/mnt", "/d/m", "/e/t", "/d/l/m"]);
+        let target = *rng.pick(&["/mnt", "/mnt", "/d/m", "/e/a", "/d/l/m"]);
         mounted.push(target.to_owned());
         run.mounts.push(if served {
             bind(rng, target, stage)
@@ -211,7 +213,9 @@ fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>) -> Run {
         });
     }
     let scope = Scope::new(results, &mounted, served);
-    for _ in 0..[0, 1, 1, 2][rng.below(4)] {
+    // An empty file system has the time of day.
+    let steady = served || mounted.iter().all(|target| target == "/mnt");
+    for _ in 0..if steady { [0, 1, 1, 2][rng.below(4)] } else { 0 } {
         run.commands.push(words::look(&scope, rng));
     }
     for _ in 0..[0, 1, 1, 2][rng.below(4)] {
@@ -246,7 +250,7 @@ fn bind(rng: &mut Rng, target: &str, stage: usize) -> Value {
     let mut mount = json!({ "bind": source, "target": target });
     if stage > 0 && rng.one_in(2) {
         mount["from"] = json!(format!("s{}", rng.below(stage)));
-        mount["bind"] = json!(*rng.pick(&["/", "/d", "/e", "/out", "/e/t"]));
+        mount["bind"] = json!(*rng.pick(&["/", "/d", "/e", "/out", "/e/a"]));
     }
     if rng.one_in(4) {
         mount["writable"] = json!(true);
@@ -268,7 +272,7 @@ fn copy_context(rng: &mut Rng) -> Value {
         copy["mode"] = json!("0640");
     }
     if rng.one_in(6) {
-        copy["exclude"] = json!(["**/a", "app/e/x"]);
+        copy["exclude"] = json!(["**/a", "app/e/b"]);
     }
     json!({ "copy": copy })
 }
