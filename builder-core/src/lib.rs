@@ -50,6 +50,7 @@
 
 pub mod cache;
 pub mod cancel;
+pub mod chain;
 pub mod digest;
 pub mod engine;
 pub mod error;

@@ -29,6 +29,7 @@ const FLOORS: [(&str, u32); 24] = [
     ("fileop", 12),
     ("output", 12),
     ("cache", 13),
+    ("chain", 13),
     ("solve", 14),
     ("explain", 14),
     ("error", 15),

@@ -78,7 +78,8 @@ pub struct Debian {
 }
 
 /// A command, as the user wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Command {
     /// A script given to `/bin/sh -e -c`.
     Shell(String),
@@ -120,7 +121,8 @@ pub enum Trace {
 }
 
 /// Why a process runs, which says what becomes of what it writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ExecKind {
     /// Its writes are a layer.
     Step,
@@ -132,7 +134,8 @@ pub enum ExecKind {
 }
 
 /// A process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exec {
     /// What is executed.
     pub command: Command,
@@ -155,7 +158,8 @@ pub struct Exec {
 }
 
 /// Something mounted into a step's root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Absolute path in the step's root, or relative to the working directory.
     pub target: String,
@@ -177,7 +181,8 @@ pub enum Sharing {
 }
 
 /// The kinds of mounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum MountKind {
     /// A path of another input, served as a view; writes to it are thrown away.
     Bind {
@@ -224,7 +229,8 @@ pub enum MountKind {
 }
 
 /// A change of files that needs no process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum FileOp {
     /// Copies from another input.
     Copy(Copy),
@@ -265,7 +271,8 @@ pub enum FileOp {
 }
 
 /// A copy by the rules of the Dockerfile's `COPY`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Copy {
     /// Index into the vertex's inputs (never 0).
     pub input: usize,
@@ -305,6 +312,7 @@ pub struct Healthcheck {
 
 /// A change of the image's config: what is `None` or empty stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ConfigPatch {
     /// Replaces the entrypoint (and drops the base's command, as Docker does,
     /// unless `cmd` is given too).

@@ -128,8 +128,13 @@ impl Answers {
     /// As bytes, for a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let plain: Vec<u8> = self.0.iter().flatten().copied().collect();
-        zstd::bulk::compress(&plain, 1).expect("memory is there to compress into")
+        zstd::bulk::compress(&self.plain(), 1).expect("memory is there to compress into")
+    }
+
+    /// As bytes that are not compressed.
+    #[must_use]
+    pub fn plain(&self) -> Vec<u8> {
+        self.0.iter().flatten().copied().collect()
     }
 
     /// From bytes that may be damaged.
@@ -137,9 +142,22 @@ impl Answers {
     /// # Errors
     /// [`PathsetError`] for what [`Self::encode`] did not make.
     pub fn decode(bytes: &[u8]) -> Result<Self, PathsetError> {
-        let plain = unpacked(bytes)?;
-        let (answers, []) = plain.as_chunks::<16>() else { return Err(PathsetError) };
+        Self::from_plain(&unpacked(bytes)?)
+    }
+
+    /// From what [`Self::plain`] made, or anybody.
+    ///
+    /// # Errors
+    /// [`PathsetError`].
+    pub fn from_plain(bytes: &[u8]) -> Result<Self, PathsetError> {
+        let (answers, []) = bytes.as_chunks::<16>() else { return Err(PathsetError) };
         Ok(Self(answers.to_vec()))
+    }
+
+    /// Whether these are as many answers as `pathset` has questions.
+    #[must_use]
+    pub fn fit(&self, pathset: &Pathset) -> bool {
+        self.0.len() == pathset.questions().count()
     }
 }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::PathsetId;
 use crate::layer::LayerPath;
 
-/// The most that is read of a set of questions, uncompressed, in bytes.
+/// The most that is read of a set of questions, uncompressed, and the most that
+/// its paths take, in bytes.
 const LIMIT: usize = 256 << 20;
 /// A fast one: a build waits for it.
 const ZSTD_LEVEL: i32 = 1;
@@ -139,6 +140,12 @@ impl Pathset {
     /// As bytes, for a record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        zstd::bulk::compress(&self.plain(), ZSTD_LEVEL).expect("memory is there to compress into")
+    }
+
+    /// As bytes that are not compressed.
+    #[must_use]
+    pub fn plain(&self) -> Vec<u8> {
         let mut last: &[u8] = b"";
         let mut written = Vec::with_capacity(self.len());
         for (tree, path, asked) in self.iter() {
@@ -148,8 +155,7 @@ impl Pathset {
             written.push(Written { tree, shared, rest: &bytes[shared.into()..], asked: asked.0 });
             last = bytes;
         }
-        let plain = postcard::to_stdvec(&written).expect("a list of plain values can be written");
-        zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("memory is there to compress into")
+        postcard::to_stdvec(&written).expect("a list of plain values can be written")
     }
 
     /// From bytes that may be damaged, or anybody's.
@@ -157,16 +163,25 @@ impl Pathset {
     /// # Errors
     /// [`PathsetError`] for what [`Self::encode`] did not make.
     pub fn decode(bytes: &[u8]) -> Result<Self, PathsetError> {
-        let plain = unpacked(bytes)?;
-        let written: Vec<Written<'_>> = postcard::from_bytes(&plain).map_err(|_| PathsetError)?;
+        Self::from_plain(&unpacked(bytes)?)
+    }
+
+    /// From what [`Self::plain`] made, or anybody.
+    ///
+    /// # Errors
+    /// [`PathsetError`].
+    pub fn from_plain(bytes: &[u8]) -> Result<Self, PathsetError> {
+        let written: Vec<Written<'_>> = postcard::from_bytes(bytes).map_err(|_| PathsetError)?;
         let mut trees: BTreeMap<u16, BTreeMap<LayerPath, Asked>> = BTreeMap::new();
-        let mut last = Vec::new();
+        let (mut last, mut left) = (Vec::new(), LIMIT);
         for Written { tree, shared, rest, asked } in written {
             if usize::from(shared) > last.len() {
                 return Err(PathsetError);
             }
             last.truncate(shared.into());
             last.extend_from_slice(rest);
+            // A few bytes name a long path that is like the one before.
+            left = left.checked_sub(last.len()).ok_or(PathsetError)?;
             let path = LayerPath::new(&last).map_err(|_| PathsetError)?;
             if path.as_bytes() != last {
                 return Err(PathsetError);
