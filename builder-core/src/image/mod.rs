@@ -9,7 +9,8 @@
 //! vendors' own) is carried along unchanged.
 //!
 //! Limitations: digests other than SHA-256 and encrypted or foreign layers are
-//! refused; artifacts that are no images are not read.
+//! refused; artifacts that are no images are read only where they have an
+//! image as their subject.
 
 mod apply;
 mod config;
@@ -18,6 +19,7 @@ mod manifest;
 mod media;
 mod platform;
 mod reach;
+mod referrer;
 mod tag;
 mod validate;
 
@@ -34,6 +36,10 @@ pub use media::{
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 pub use platform::{ParsePlatformError, Platform};
 pub use reach::{Reached, reach};
+pub use referrer::{
+    ARTIFACTS, SUBJECT, artifact_of, is_artifact, keep_artifact, kept_artifact, parse_artifact,
+    read_artifact, subject_of, write_artifact,
+};
 pub use tag::{TagError, normalise_tag};
 pub use validate::{validate_config, validate_index, validate_manifest};
 

@@ -89,10 +89,14 @@ impl Files {
 
     /// The whole of a small file.
     pub(super) fn document(&self, what: &str, name: &str) -> Result<Vec<u8>, OciError> {
+        self.whole(what, name, MAX_DOCUMENT)
+    }
+
+    fn whole(&self, what: &str, name: &str, limit: u64) -> Result<Vec<u8>, OciError> {
         let mut file = self.require(what, name)?;
-        if file.size > MAX_DOCUMENT {
+        if file.size > limit {
             let (what, size) = (what.to_owned(), file.size);
-            return Err(OciError::TooLarge { what, size, limit: MAX_DOCUMENT });
+            return Err(OciError::TooLarge { what, size, limit });
         }
         let mut bytes = Vec::new();
         let path = file.path.clone();
@@ -102,7 +106,17 @@ impl Files {
 
     /// A document by its digest, verified.
     pub(super) fn blob(&self, what: &str, digest: &BlobDigest) -> Result<Vec<u8>, OciError> {
-        let bytes = self.document(what, &blob_name(digest))?;
+        self.blob_within(what, digest, MAX_DOCUMENT)
+    }
+
+    /// Bytes by their digest, verified, and no more than `limit` of them.
+    pub(super) fn blob_within(
+        &self,
+        what: &str,
+        digest: &BlobDigest,
+        limit: u64,
+    ) -> Result<Vec<u8>, OciError> {
+        let bytes = self.whole(what, &blob_name(digest), limit)?;
         verify(what, digest, &bytes)?;
         Ok(bytes)
     }

@@ -7,9 +7,9 @@ use super::select::{Candidate, select};
 use super::{OciError, Wanted, take};
 use crate::digest::BlobDigest;
 use crate::image::{
-    CONTAINERD_NAME, Descriptor, ImageConfig, ImageError, ImageIndex, ImageManifest, Platform,
-    REF_NAME, blob_digest, choose, is_index, is_manifest, layer_compression, parse_json,
-    validate_index, validate_manifest,
+    ARTIFACTS, CONTAINERD_NAME, Descriptor, ImageConfig, ImageError, ImageIndex, ImageManifest,
+    Platform, REF_NAME, artifact_of, blob_digest, choose, is_artifact, is_index, is_manifest,
+    layer_compression, parse_artifact, parse_json, validate_index, validate_manifest,
 };
 use crate::source::{Base, Fetched};
 use crate::store::Store;
@@ -33,7 +33,7 @@ pub(super) fn find(
 ) -> Result<Found, OciError> {
     let mut index: ImageIndex = parse_json("image index", &files.document("index", "index.json")?)?;
     validate_index(&index)?;
-    let manifests = index.manifests().clone().into_iter();
+    let manifests = index.manifests().clone().into_iter().filter(|d| !is_artifact(d));
     let candidates: Vec<_> = manifests
         .map(|item| Candidate {
             names: names(&item),
@@ -67,6 +67,30 @@ pub(super) fn find(
     }
     let rule = format!("it nests more than {MAX_NESTING} deep");
     Err(ImageError::Invalid { what: "image index", rule }.into())
+}
+
+/// The payload of the artifact of that kind that belongs to the manifest, of at
+/// most `limit` bytes; `None` where there is none. In another store it is where
+/// that store keeps it.
+pub(super) fn artifact(
+    files: &Files,
+    found: &Found,
+    kind: &str,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, OciError> {
+    let index: ImageIndex = parse_json("image index", &files.document("index", "index.json")?)?;
+    validate_index(&index)?;
+    let record = format!("phoenix/records/{ARTIFACTS}/{}", found.digest.hex());
+    let artifact = match artifact_of(index.manifests(), kind, found.digest) {
+        Some(artifact) => artifact.clone(),
+        None if files.exists(&record)? => {
+            parse_json("record of an artifact", &files.document("record", &record)?)?
+        }
+        None => return Ok(None),
+    };
+    let manifest = files.blob("artifact manifest", &blob_digest(&artifact)?)?;
+    let payload = parse_artifact(&manifest, kind, found.digest)?;
+    files.blob_within("artifact", &blob_digest(&payload)?, limit).map(Some)
 }
 
 /// The names that annotations give, the whole one first.

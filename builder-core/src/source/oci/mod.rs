@@ -70,12 +70,50 @@ impl Source for Oci {
     }
 }
 
+/// An image that was asked for with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithArtifact {
+    /// Digest of its manifest.
+    pub image: BlobDigest,
+    /// What belongs to it; where nothing does, it was not brought in.
+    pub payload: Option<Vec<u8>>,
+}
+
 enum Found {
     Layout(layout::Found),
     Docker(docker::Found),
 }
 
 impl Oci {
+    /// Whether there is an image of any kind at the path.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_image(&self) -> Result<bool, OciError> {
+        match Files::open(&self.store, &self.path) {
+            Ok(files) => Ok(files.exists("index.json")? || files.exists("manifest.json")?),
+            Err(OciError::Archive { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the image in, with the payload of the artifact of the kind `kind`
+    /// that belongs to it, of at most `limit` bytes. `None` for what has no
+    /// manifest that could have artifacts.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`].
+    pub fn fetch_with(&self, kind: &str, limit: u64) -> Result<Option<WithArtifact>, OciError> {
+        let files = Files::open(&self.store, &self.path)?;
+        let Found::Layout(found) = self.find(&files)? else { return Ok(None) };
+        // What is of no use need not be brought in.
+        let payload = layout::artifact(&files, &found, kind, limit)?;
+        if payload.is_some() {
+            layout::fetch(&self.store, &files, &found)?;
+        }
+        Ok(Some(WithArtifact { image: found.digest, payload }))
+    }
+
     fn find(&self, files: &Files) -> Result<Found, OciError> {
         let tag = self.tag.as_deref();
         if files.exists("index.json")? {
