@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Say what a step looked at and why it ran, or what nobody ever looked at
     Explain(ExplainArgs),
+    /// Take an image's steps to another base; run those only that it changes
+    Rebase(Box<RebaseArgs>),
     /// Check a recipe without building
     Validate(ValidateArgs),
     /// Print the recipe's JSON Schema, for editors
@@ -128,7 +130,8 @@ pub(crate) struct BuildArgs {
     pub(crate) tags: Vec<String>,
 
     /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
-    /// output; repeatable)
+    /// output; repeatable); records=true adds to oci what `rebase` needs, which tells paths and
+    /// commands
     #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
     pub(crate) outputs: Vec<OutputArg>,
 
@@ -200,6 +203,48 @@ pub(crate) struct ExplainArgs {
     /// List by size what of the image no step and no test ever looked at
     #[arg(long, conflicts_with = "step")]
     pub(crate) unused: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix rebase`
+#[derive(Debug, Args)]
+pub(crate) struct RebaseArgs {
+    #[arg(help = "NAME[:TAG] or the start of its digest, or PATH[:TAG] of an OCI layout")]
+    pub(crate) image: String,
+
+    /// The new base: as IMAGE, or a root file system
+    #[arg(long, value_name = "BASE")]
+    pub(crate) onto: String,
+
+    /// Name the result (repeatable)
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tags: Vec<String>,
+
+    /// Only say which steps would run, and why
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// A secret for steps that run: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
+    #[arg(long = "secret", value_name = "SPEC", value_parser = secret_spec)]
+    pub(crate) secrets: Vec<SecretArg>,
+
+    /// Also write the result elsewhere, as `phoenix build` does (repeatable)
+    #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
+    pub(crate) outputs: Vec<OutputArg>,
+
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) progress: Progress,
+
+    /// Print the result's digest and nothing else (the same as --progress quiet)
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Write digests, and what each step did and why, to FILE as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) metadata_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,

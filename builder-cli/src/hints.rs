@@ -67,6 +67,9 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
                 vec![format!("`{program}` is not in the image, or not on its PATH")]
             }
             EngineError::Exec(error) => exec(error).into_iter().collect(),
+            EngineError::NoSteps { .. } => one(
+                "`phoenix build` writes it into the store; `-o type=oci,dest=DIR,records=true` takes it elsewhere",
+            ),
             _ => Vec::new(),
         },
         _ => Vec::new(),

@@ -20,11 +20,15 @@ const CREATED: &str = "org.opencontainers.image.created";
 /// The annotations for a build of `context`; `created` in seconds since the
 /// Unix epoch, or now.
 pub(crate) fn annotations(context: &Path, created: Option<i64>) -> BTreeMap<String, String> {
+    let revision = revision(context).map(|revision| (REVISION.to_owned(), revision));
+    time(created).into_iter().chain(revision).collect()
+}
+
+/// The annotations for what is made of no directory.
+pub(crate) fn time(created: Option<i64>) -> BTreeMap<String, String> {
     let now = jiff::Timestamp::now().as_second();
     let time = jiff::Timestamp::from_second(created.unwrap_or(now));
-    let time = time.ok().map(|time| (CREATED.to_owned(), time.to_string()));
-    let revision = revision(context).map(|revision| (REVISION.to_owned(), revision));
-    time.into_iter().chain(revision).collect()
+    time.ok().map(|time| (CREATED.to_owned(), time.to_string())).into_iter().collect()
 }
 
 /// The commit that `dir` is of, with `-dirty` where something in `dir` is not

@@ -27,6 +27,8 @@ pub(crate) struct OutputArg {
     pub(crate) kind: OutputKind,
     /// Where to; `-` is standard output.
     pub(crate) dest: PathBuf,
+    /// With what `phoenix rebase` needs elsewhere.
+    pub(crate) records: bool,
 }
 
 impl OutputArg {
@@ -115,14 +117,20 @@ fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
     fields.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
 }
 
-/// Reads `type=KIND,dest=PATH`.
+/// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`.
 pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
-    let fields = fields(text, &["type", "dest"])?;
+    let fields = fields(text, &["type", "dest", "records"])?;
     let kind = field(&fields, "type").ok_or("`type` is missing: oci, docker, tar or local")?;
     let dest = field(&fields, "dest").ok_or("`dest` is missing")?;
     let kind = OutputKind::from_str(kind, false)
         .map_err(|_| format!("unknown type `{kind}`: expected oci, docker, tar or local"))?;
-    let output = OutputArg { kind, dest: PathBuf::from(dest) };
+    let records = match field(&fields, "records") {
+        None | Some("false") => false,
+        Some("true") if kind == OutputKind::Oci => true,
+        Some("true") => return Err("only an OCI layout can hold records".to_owned()),
+        Some(other) => return Err(format!("`records` is true or false, and not `{other}`")),
+    };
+    let output = OutputArg { kind, dest: PathBuf::from(dest), records };
     if kind == OutputKind::Local && output.is_stdout() {
         return Err("a directory cannot be written to standard output".to_owned());
     }
@@ -149,8 +157,12 @@ mod tests {
     #[test]
     fn output_is_type_and_destination_and_nothing_else() {
         let good = output_spec("type=oci,dest=out.tar").expect("parses");
-        assert_eq!(good, OutputArg { kind: OutputKind::Oci, dest: "out.tar".into() });
+        assert_eq!(
+            good,
+            OutputArg { kind: OutputKind::Oci, dest: "out.tar".into(), records: false }
+        );
         assert!(output_spec("dest=-,type=tar").expect("parses").is_stdout());
+        assert!(output_spec("type=oci,dest=x,records=true").expect("parses").records);
         for bad in [
             "",
             "oci",

@@ -60,7 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::builder(store).runner(RunnerPath::CurrentExe).build()?;
     let request = BuildRequest {
         tags: vec!["in-code:1".to_owned()],
-        outputs: vec![OutputSpec { kind: OutputKind::Oci, dest: Dest::Path(archive.into()) }],
+        outputs: vec![OutputSpec {
+            kind: OutputKind::Oci,
+            dest: Dest::Path(archive.into()),
+            records: false,
+        }],
         ..BuildRequest::new(plan())
     };
     let built = engine.build_blocking(&request, &Cancel::new())?;

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 
 use crate::cache::CacheError;
+use crate::chain::ChainError;
+use crate::digest::BlobDigest;
 
 use crate::exec::ExecError;
 use crate::image::{ImageError, TagError};
 use crate::layer::LayerError;
 use crate::output::OutputError;
-use crate::solve::{StepError, StepReport, Wrong};
+use crate::solve::{StepCause, StepError, StepReport, Wrong};
 use crate::source::debian::DebianError;
 use crate::source::local::ContextError;
+use crate::source::oci::OciError;
 use crate::store::StoreError;
 use crate::view::TreeError;
 use crate::view::passwd::PasswdError;
@@ -59,6 +62,32 @@ pub enum Error {
         /// Of which steps, and what differs.
         found: Vec<Wrong>,
     },
+    /// Nothing is written down of how an image was made.
+    #[error("how the image {image} was made is not written beside it")]
+    NoSteps {
+        /// Its manifest's digest.
+        image: BlobDigest,
+    },
+    /// What is written down of how an image was made cannot be read.
+    #[error("what is written of the steps of the image {image} cannot be read: {source}")]
+    Steps {
+        /// Its manifest's digest.
+        image: BlobDigest,
+        /// Why.
+        source: ChainError,
+    },
+    /// What is written down is of other layers than the image has.
+    #[error("what is written of the steps of the image {image} is not of its layers")]
+    OtherSteps {
+        /// Its manifest's digest.
+        image: BlobDigest,
+    },
+    /// A base could not be brought in, or a result not be written down.
+    #[error(transparent)]
+    Cause(#[from] StepCause),
+    /// An image on this host could not be read.
+    #[error(transparent)]
+    Oci(#[from] OciError),
     /// A name cannot name an image.
     #[error(transparent)]
     Tag(#[from] TagError),

@@ -2,10 +2,11 @@
 
 use crate::phoenix::Home;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "build",
     "plan",
     "explain",
+    "rebase",
     "validate",
     "schema",
     "init",

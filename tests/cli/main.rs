@@ -24,6 +24,7 @@ mod no_test_forgotten;
 mod phoenix;
 mod prune;
 mod reasons;
+mod rebase;
 mod recipes;
 mod run;
 mod single_id;

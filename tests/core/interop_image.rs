@@ -13,7 +13,7 @@ use crate::support::tools;
 
 fn layout(sample: &Sample) -> PathBuf {
     let path = sample.dir.path().join("layout");
-    sample.export(&Oci { dest: Dest::Path(path.clone()), form: Form::Directory });
+    sample.export(&Oci { dest: Dest::Path(path.clone()), form: Form::Directory, records: None });
     path
 }
 
@@ -58,7 +58,7 @@ fn skopeo_copies_our_layout_to_a_docker_archive_that_we_read() {
 fn our_own_exports_are_taken_in_as_what_they_were() {
     let Some(sample) = Sample::make(Compression::Gzip) else { return };
     let tar = sample.dir.path().join("oci.tar");
-    sample.export(&Oci { dest: Dest::Path(tar.clone()), form: Form::Archive });
+    sample.export(&Oci { dest: Dest::Path(tar.clone()), form: Form::Archive, records: None });
     for path in [layout(&sample), archive(&sample), tar] {
         assert_eq!(taken(&sample, path, NAME), written(&sample));
     }
@@ -144,7 +144,7 @@ fn skopeo_reads_the_names_and_digests_of_an_image_without_layers() {
     let config = tools::run("skopeo", ["inspect", "--config", &docker]);
     assert!(config.contains("2000-01-01T00:00:00Z"), "{config}");
     let tar = sample.dir.path().join("oci.tar");
-    sample.export(&Oci { dest: Dest::Path(tar.clone()), form: Form::Archive });
+    sample.export(&Oci { dest: Dest::Path(tar.clone()), form: Form::Archive, records: None });
     let oci = format!("oci-archive:{}:one", tar.display());
     assert!(tools::run("skopeo", ["inspect", &oci]).contains(&sample.image.digest.to_string()));
     for path in [layout(&sample), archive(&sample), tar] {

@@ -158,7 +158,11 @@ fn built(dir: &Path, name: &str, text: &str) -> Vec<Value> {
         tags: vec![format!("{name}:1"), format!("localhost:5000/other/{name}:2")],
         outputs: outputs
             .iter()
-            .map(|(kind, path)| OutputSpec { kind: *kind, dest: Dest::Path(path.clone()) })
+            .map(|(kind, path)| OutputSpec {
+                kind: *kind,
+                dest: Dest::Path(path.clone()),
+                records: false,
+            })
             .collect(),
         annotations: BTreeMap::from([("org.opencontainers.image.revision".into(), "abc".into())]),
         ..BuildRequest::new(plan(dir, text))

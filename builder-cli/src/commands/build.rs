@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use builder_core::engine::{BuildRequest, BuildResult, OutputKind, OutputSpec};
@@ -17,7 +18,7 @@ use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::ui::{Built, Ending};
+use crate::ui::{Built, Ending, View};
 use crate::values::{OutputArg, OutputKind as Kind, SecretArg, SecretSource};
 use crate::{diagnostic, files, hints, interrupt, output, revision, ui};
 
@@ -51,7 +52,17 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
         let engine = super::engine::open(settings, jobs, Arc::clone(&view) as _)?;
         write_files(args, engine.build_blocking(&request, cancel)?)
     });
-    match &built {
+    close(&*view, &built, settings);
+    let built = built?;
+    if progress == Progress::Quiet && !stdout_taken {
+        output::line(&built.digest.to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Tells a view how it ended.
+pub(crate) fn close(view: &dyn View, built: &Result<BuildResult, CliError>, settings: &Settings) {
+    match built {
         Ok(built) => view.close(&Ending::Built(&summary(built))),
         Err(error) => {
             let exit = error.exit().code();
@@ -63,11 +74,6 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
             view.close(&Ending::Failed { exit, chain, hints, output, place });
         }
     }
-    let built = built?;
-    if progress == Progress::Quiet && !stdout_taken {
-        output::line(&built.digest.to_string())?;
-    }
-    Ok(Exit::Done)
 }
 
 /// The part of a request that building and planning share.
@@ -129,7 +135,7 @@ fn known_steps(wanted: &[String], plan: &Plan) -> Result<(), CliError> {
 
 /// What an output is written beside must be there, which is better known before
 /// the build than after it.
-fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
+pub(crate) fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
     for output in outputs.iter().filter(|output| !output.is_stdout()) {
         let parent = output.dest.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
@@ -141,7 +147,7 @@ fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
     Ok(())
 }
 
-fn output_spec(arg: &OutputArg) -> OutputSpec {
+pub(crate) fn output_spec(arg: &OutputArg) -> OutputSpec {
     let archive = arg.is_stdout() || arg.dest.extension().is_some_and(|e| e == "tar");
     let kind = match arg.kind {
         Kind::Oci if archive => OutputKind::Oci,
@@ -151,10 +157,13 @@ fn output_spec(arg: &OutputArg) -> OutputSpec {
         Kind::Local => OutputKind::Local,
     };
     let dest = if arg.is_stdout() { Dest::Stdout } else { Dest::Path(arg.dest.clone()) };
-    OutputSpec { kind, dest }
+    OutputSpec { kind, dest, records: arg.records }
 }
 
-fn secrets(args: &[SecretArg], settings: &Settings) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
+pub(crate) fn secrets(
+    args: &[SecretArg],
+    settings: &Settings,
+) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
     let value = |SecretArg { id, source }: &SecretArg| {
         let value = match source {
             SecretSource::File(path) => files::read(path, MAX_SECRET)?,
@@ -171,14 +180,18 @@ fn write_files(args: &BuildArgs, built: BuildResult) -> Result<BuildResult, CliE
     if let Some(lock) = &built.new_lock {
         files::write(&super::recipe::lock_path(&args.recipe), lock.to_text().as_bytes())?;
     }
-    if let Some(path) = &args.metadata_file {
-        let metadata = serde_json::to_vec_pretty(&metadata(&built)).expect("keys are strings");
-        files::write(path, &metadata)?;
-    }
+    write_metadata(args.metadata_file.as_deref(), &built)?;
     if let Some(path) = &args.iidfile {
         files::write(path, built.config_digest.to_string().as_bytes())?;
     }
     Ok(built)
+}
+
+/// Writes `--metadata-file`, where one is asked for.
+pub(crate) fn write_metadata(path: Option<&Path>, built: &BuildResult) -> Result<(), CliError> {
+    let Some(path) = path else { return Ok(()) };
+    let metadata = serde_json::to_vec_pretty(&metadata(built)).expect("keys are strings");
+    files::write(path, &metadata)
 }
 
 /// What `--metadata-file` holds.

@@ -16,6 +16,7 @@ mod ls;
 mod man;
 mod plan;
 mod prune;
+mod rebase;
 mod recipe;
 mod rm;
 mod run;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::Build(args) => build::run(&args, settings),
         Command::Plan(args) => plan::run(&args, settings),
         Command::Explain(args) => explain::run(&args, settings),
+        Command::Rebase(args) => rebase::run(&args, settings),
         Command::Validate(args) => validate::run(&args, settings),
         Command::Schema => schema::run(),
         Command::Init(args) => init::run(&args),

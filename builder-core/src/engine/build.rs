@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::remember::Remembered;
 use super::request::{BuildRequest, BuildResult, PlanReport};
-use super::{Inner, image};
+use super::{Inner, image, steps};
 use crate::digest::VertexId;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -32,8 +32,12 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     if cancel.is_canceled() {
         return Err(Error::Canceled);
     }
-    image::publish(inner, request, &written, &tags)?;
-    image::export(inner, request, &written, &tags)?;
+    image::publish(inner, &request.annotations, &written, &tags)?;
+    steps::keep(inner, &written, || {
+        let session = session(inner, request, &locks, cancel.child(), false);
+        Ok(solve::steps_of(&session, &request.plan, &solved, target)?)
+    });
+    image::export(inner, (&request.outputs, &request.annotations), &written, &tags)?;
     let (lock, changed) = locks.state();
     Ok(BuildResult {
         digest: written.digest,
@@ -88,12 +92,37 @@ fn solve(
     dry: bool,
 ) -> Result<(Solved, Remembered)> {
     let earlier = inner.cache.last_build(&request.recipe)?;
-    let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
     let stop = cancel.child();
     let working = inner.until(&stop);
-    let session = Session {
-        store: &working.store,
-        cache: &working.cache,
+    let session =
+        Session { earlier: earlier.clone(), ..session(&working, request, locks, stop, dry) };
+    let roots: Vec<VertexId> =
+        [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
+    let solved = solve::solve(&session, &request.plan, &roots);
+    if !dry {
+        for context in session.contexts() {
+            let kept = context.remember();
+            // Why a step failed matters more than that this was not kept either.
+            if solved.error.is_none() {
+                kept?;
+            }
+        }
+    }
+    Ok((solved, Remembered { earlier }))
+}
+
+/// What the steps of a build share.
+fn session<'a>(
+    inner: &'a Inner,
+    request: &'a BuildRequest,
+    locks: &'a Locks,
+    stop: Cancel,
+    dry: bool,
+) -> Session<'a> {
+    let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
+    Session {
+        store: &inner.store,
+        cache: &inner.cache,
         executor: &*inner.executor,
         sink: &*inner.sink,
         stop,
@@ -111,22 +140,9 @@ fn solve(
         proxy_env: &inner.proxy_env,
         debian: &inner.debian,
         locks,
-        earlier: earlier.clone(),
+        earlier: None,
         shared: Default::default(),
-    };
-    let roots: Vec<VertexId> =
-        [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
-    let solved = solve::solve(&session, &request.plan, &roots);
-    if !dry {
-        for context in session.contexts() {
-            let kept = context.remember();
-            // Why a step failed matters more than that this was not kept either.
-            if solved.error.is_none() {
-                kept?;
-            }
-        }
     }
-    Ok((solved, Remembered { earlier }))
 }
 
 /// The image of what was built, if all is well.
@@ -140,7 +156,8 @@ fn written(
         return Err(Error::Step { error, steps: std::mem::take(&mut solved.steps) });
     }
     reuse_is_right(inner, solved)?;
-    image::write(inner, request, target, state_of(solved, target)?)
+    let state = state_of(solved, target)?;
+    image::write(inner, target.annotations.clone(), request.created, state)
 }
 
 /// What `paranoid` found. Of a step that differs from itself nothing is known.

@@ -1,23 +1,25 @@
 //! From a state to an image: manifest, tags, outputs.
 
+use std::collections::BTreeMap;
+
 use oci_spec::image::{ANNOTATION_CREATED, ANNOTATION_REF_NAME, Descriptor};
 
 use super::Inner;
-use super::request::{BuildRequest, OutputKind, OutputSpec};
+use super::request::{OutputKind, OutputSpec};
+use crate::chain;
 use crate::error::Result;
 use crate::event::Event;
 use crate::image::{BASE_DIGEST, BASE_NAME, NewImage, WrittenImage, write_image};
 use crate::output::{Docker, Export, Form, Local, Oci, Output, Owners, Tar};
-use crate::plan::Target;
 use crate::solve::State;
 
+/// `annotations` are those that the recipe asks for.
 pub(super) fn write(
     inner: &Inner,
-    request: &BuildRequest,
-    target: &Target,
+    mut annotations: BTreeMap<String, String>,
+    created: Option<i64>,
     state: &State,
 ) -> Result<WrittenImage> {
-    let mut annotations = target.annotations.clone();
     if let Some(base) = &state.base {
         annotations.entry(BASE_NAME.to_owned()).or_insert_with(|| base.name.clone());
         if let Some(digest) = base.digest {
@@ -30,7 +32,7 @@ pub(super) fn write(
         layers: &layers,
         history: &state.history,
         annotations: &annotations,
-        created: request.created,
+        created,
     };
     Ok(write_image(&inner.store, &image)?)
 }
@@ -39,13 +41,13 @@ pub(super) fn write(
 /// image is in the store's index all the same, named by its digest alone.
 pub(super) fn publish(
     inner: &Inner,
-    request: &BuildRequest,
+    of_build: &BTreeMap<String, String>,
     written: &WrittenImage,
     tags: &[String],
 ) -> Result<()> {
     let mut descriptor = written.manifest.clone();
     let mut annotations = descriptor.annotations().clone().unwrap_or_default();
-    annotations.extend(request.annotations.clone());
+    annotations.extend(of_build.clone());
     descriptor.set_annotations((!annotations.is_empty()).then_some(annotations));
     if tags.is_empty() {
         inner.store.add_image(descriptor.clone())?;
@@ -72,14 +74,13 @@ fn same_but_time(old: &Descriptor, new: &Descriptor) -> bool {
 
 pub(super) fn export(
     inner: &Inner,
-    request: &BuildRequest,
+    (outputs, annotations): (&[OutputSpec], &BTreeMap<String, String>),
     written: &WrittenImage,
     names: &[String],
 ) -> Result<()> {
-    for spec in &request.outputs {
+    for spec in outputs {
         let output = output(spec);
         inner.sink.event(Event::Exporting { what: output.describe() });
-        let annotations = &request.annotations;
         let export = Export { store: &inner.store, image: written, names, annotations };
         for message in output.write(&export)?.warnings {
             inner.sink.event(Event::Warning { vertex: None, message });
@@ -89,10 +90,11 @@ pub(super) fn export(
 }
 
 fn output(spec: &OutputSpec) -> Box<dyn Output> {
-    let dest = spec.dest.clone();
-    match spec.kind {
-        OutputKind::Oci => Box::new(Oci { dest, form: Form::Archive }),
-        OutputKind::OciDir => Box::new(Oci { dest, form: Form::Directory }),
+    let OutputSpec { kind, dest, records } = spec.clone();
+    let records = records.then_some(chain::KIND);
+    match kind {
+        OutputKind::Oci => Box::new(Oci { dest, form: Form::Archive, records }),
+        OutputKind::OciDir => Box::new(Oci { dest, form: Form::Directory, records }),
         OutputKind::Docker => Box::new(Docker { dest }),
         OutputKind::Tar => Box::new(Tar { dest }),
         OutputKind::Local => Box::new(Local { dest, owners: owners() }),

@@ -1,4 +1,4 @@
-//! The front door: build, plan, run.
+//! The front door: build, plan, rebase, run.
 //!
 //! In: a [`Plan`](crate::plan::Plan) and what the caller wants of it
 //! ([`BuildRequest`]). Out: an image in the store, its outputs, and a report
@@ -14,17 +14,21 @@
 mod build;
 mod image;
 mod prune;
+mod rebase;
 mod remember;
 mod reproducible;
 mod request;
 mod run_image;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use prune::{PruneRequest, Pruned};
-pub use request::{BuildRequest, BuildResult, OutputKind, OutputSpec, PlanReport};
+pub use request::{
+    BuildRequest, BuildResult, ImagePlace, OutputKind, OutputSpec, PlanReport, RebaseRequest,
+};
 pub use run_image::{RunRequest, RunStreams};
 
 use crate::cache::Cache;
@@ -140,6 +144,28 @@ impl Engine {
     /// [`Error`] where the recipe, the context or the store cannot be read.
     pub fn plan_blocking(&self, request: &BuildRequest, cancel: &Cancel) -> Result<PlanReport> {
         build::plan(&self.inner, request, cancel)
+    }
+
+    /// Takes the steps of an image to another base; runs those only that the
+    /// new base gives something else.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing was tagged or exported.
+    pub fn rebase_blocking(&self, request: &RebaseRequest, cancel: &Cancel) -> Result<BuildResult> {
+        rebase::rebase(&self.inner, request, cancel)
+    }
+
+    /// Says what [`Self::rebase_blocking`] would do. The new base and, where it
+    /// is not in the store, the image are brought in for that.
+    ///
+    /// # Errors
+    /// [`Error`] where the image, its steps or the base cannot be read.
+    pub fn plan_rebase_blocking(
+        &self,
+        request: &RebaseRequest,
+        cancel: &Cancel,
+    ) -> Result<PlanReport> {
+        rebase::plan(&self.inner, request, cancel)
     }
 
     /// Resolves every base of the plan anew and gives the lock.

@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use super::Inner;
 use crate::cache::Named;
+use crate::chain;
 use crate::digest::{BlobDigest, CacheKey, DiffId};
 use crate::error::Result;
 use crate::event::Event;
-use crate::image::{blob_digest, reach};
+use crate::image::{ARTIFACTS, blob_digest, kept_artifact, reach};
 use crate::layer::LayerDesc;
 use crate::source::{local, oci, rootfs};
 use crate::store::{Alive, Collected, Kind, Store};
@@ -76,6 +77,20 @@ pub(super) fn prune(inner: &Inner, request: &PruneRequest) -> Result<Pruned> {
     Ok(Pruned { kinds })
 }
 
+/// What belongs to images that stay, stays with them. The names of its records.
+fn artifacts(store: &Store, images: &mut BTreeSet<BlobDigest>) -> Result<BTreeSet<String>> {
+    let mut kept = BTreeSet::new();
+    for name in store.list_records(ARTIFACTS)? {
+        let Ok(image) = BlobDigest::from_hex(&name) else { continue };
+        let Some(artifact) = kept_artifact(store, image, chain::KIND)? else { continue };
+        if images.contains(&image) {
+            images.extend(reach(store, [blob_digest(&artifact)?])?.blobs);
+            kept.insert(name);
+        }
+    }
+    Ok(kept)
+}
+
 /// Images that have no name go, as in other builders.
 fn nameless(store: &Store, dry_run: bool) -> Result<Collected> {
     let mut collected = Collected::default();
@@ -104,7 +119,8 @@ fn alive(inner: &Inner, request: &PruneRequest) -> Result<(Alive, Vec<CacheKey>)
     for (_, descriptor) in store.refs()? {
         roots.push(blob_digest(&descriptor)?);
     }
-    let images = reach(store, roots)?;
+    let mut images = reach(store, roots)?;
+    let artifacts = artifacts(store, &mut images.blobs)?;
     let mut named = inner.cache.named()?;
     let mut removed: BTreeSet<CacheKey> = named.iter().filter_map(Named::key).collect();
     let all = request.all && request.keep.is_none();
@@ -134,6 +150,7 @@ fn alive(inner: &Inner, request: &PruneRequest) -> Result<(Alive, Vec<CacheKey>)
         let used = |name: &String| store.record_used(area, name).is_some_and(|at| at >= since);
         alive.records.insert(area.to_owned(), names.filter(used).collect());
     }
+    alive.records.insert(ARTIFACTS.to_owned(), artifacts);
     let imports = alive.blobs.iter().map(BlobDigest::hex).collect();
     alive.records.insert(oci::IMPORTS.to_owned(), imports);
     for context in &alive.records[local::AREA] {

@@ -1,6 +1,7 @@
 //! What is asked of an engine, and what it answers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::digest::BlobDigest;
 use crate::layer::Compression;
@@ -31,6 +32,9 @@ pub struct OutputSpec {
     pub kind: OutputKind,
     /// Where.
     pub dest: Dest,
+    /// With what a rebase elsewhere needs, which tells paths and commands: for
+    /// OCI layouts.
+    pub records: bool,
 }
 
 /// A build to be done.
@@ -114,6 +118,40 @@ pub struct BuildResult {
     pub steps: Vec<StepReport>,
     /// The lock as it is now, if the build added to it.
     pub new_lock: Option<LockFile>,
+}
+
+/// Where an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImagePlace {
+    /// In the store: its manifest's digest.
+    Store(BlobDigest),
+    /// An OCI layout, as a directory or an archive; as a new base also a
+    /// docker-archive or a root file system.
+    Path {
+        /// Absolute.
+        path: PathBuf,
+        /// Its name or digest, where there is more than one image.
+        tag: Option<String>,
+    },
+}
+
+/// An image's steps to be taken to another base.
+#[derive(Debug, Clone)]
+pub struct RebaseRequest {
+    /// The image.
+    pub image: ImagePlace,
+    /// The new base.
+    pub onto: ImagePlace,
+    /// What the new base is called, for annotations.
+    pub onto_name: String,
+    /// Names for what it becomes; `:latest` is added where there is no tag.
+    pub tags: Vec<String>,
+    /// Where to bring it.
+    pub outputs: Vec<OutputSpec>,
+    /// Values of secrets by id, for steps that run.
+    pub secrets: BTreeMap<String, Vec<u8>>,
+    /// As [`BuildRequest::annotations`].
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What a build would do.

@@ -8,7 +8,7 @@ use super::{Export, OutputError, names};
 use crate::digest::BlobDigest;
 use crate::image::{
     CONTAINERD_NAME, Descriptor, ImageIndex, MediaType, REF_NAME, blob_digest, canonical_json,
-    read_image,
+    kept_artifact, reach, read_image,
 };
 
 /// The content of `oci-layout`.
@@ -34,6 +34,24 @@ impl Parts {
         }
         let descriptors = descriptors(export);
         Ok(Self { blobs, config: image.config_digest, layers, descriptors })
+    }
+
+    /// Adds the artifact of that kind that belongs to the image, if there is one.
+    pub(super) fn with_artifact(
+        &mut self,
+        export: &Export<'_>,
+        kind: &str,
+    ) -> Result<(), OutputError> {
+        let artifact = kept_artifact(export.store, export.image.digest, kind)?;
+        let Some(artifact) = artifact else { return Ok(()) };
+        let manifest = blob_digest(&artifact)?;
+        let reached = reach(export.store, [manifest])?.blobs;
+        for digest in reached {
+            let size = export.store.blob_size(&digest)?.ok_or(OutputError::Missing(digest))?;
+            self.blobs.insert(digest, size);
+        }
+        self.descriptors.push(artifact);
+        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Oci {
     pub dest: Dest,
     /// As what.
     pub form: Form,
+    /// The kind of artifacts of the image that go with it, if any do.
+    pub records: Option<&'static str>,
 }
 
 impl Output for Oci {
@@ -38,7 +40,10 @@ impl Output for Oci {
     }
 
     fn write(&self, export: &Export<'_>) -> Result<Written, OutputError> {
-        let parts = Parts::of(export)?;
+        let mut parts = Parts::of(export)?;
+        if let Some(kind) = self.records {
+            parts.with_artifact(export, kind)?;
+        }
         match (self.form, &self.dest) {
             (Form::Archive, dest) => write_to(dest, |out| {
                 let mut tarball = Tarball::new(out);

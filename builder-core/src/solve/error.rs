@@ -15,6 +15,7 @@ use crate::source::oci::OciError;
 use crate::source::rootfs::RootfsError;
 use crate::store::StoreError;
 use crate::view::TreeError;
+use crate::view::observe::PathsetError;
 use crate::view::passwd::PasswdError;
 
 /// A step that failed: which, where it is written, why, and all it said.
@@ -107,6 +108,18 @@ pub enum StepCause {
         /// Its id.
         id: String,
     },
+    /// A step of an image must be done again, and what it takes from is where
+    /// the image was made.
+    #[error(
+        "{why}, and what it takes its files from is not here: build the image again on the new base"
+    )]
+    Elsewhere {
+        /// Why it must.
+        why: String,
+    },
+    /// What a step saw elsewhere cannot be read.
+    #[error("what the step saw cannot be read: {0}")]
+    Seen(#[from] PathsetError),
     /// A path of a step is malformed.
     #[error("path `{path}`: {source}")]
     Path {

@@ -12,12 +12,15 @@
 
 mod ahead;
 mod decide;
+mod elsewhere;
 mod error;
 mod exec_key;
+mod links;
 mod mounts;
 mod observed;
 mod prepared;
 mod reason;
+mod rebase;
 mod report;
 mod run_ahead;
 mod run_config;
@@ -37,6 +40,8 @@ use std::time::Instant;
 
 pub use decide::NoCache;
 pub use error::{StepCause, StepError};
+pub(crate) use links::steps_of;
+pub(crate) use rebase::{Onto, Rebase, Rebased, rebase};
 pub use report::{StepReport, StepStatus, Wrong};
 use session::Names;
 pub(crate) use session::Session;

@@ -84,6 +84,9 @@ pub(super) fn working_directory(config: &str, step: Option<&str>) -> String {
 /// The content of a bind mount, by which it enters the key.
 fn bound_content(mount: &Mount, inputs: &[Arc<Value>]) -> Result<Option<String>, StepCause> {
     let MountKind::Bind { input, source, .. } = &mount.kind else { return Ok(None) };
+    if let Some(Value::Elsewhere(tree)) = inputs.get(*input).map(AsRef::as_ref) {
+        return Ok(tree.content_of(source));
+    }
     let tree = tree(inputs, *input)?;
     let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
     Ok(Some(view::digest::subtree(&*tree, &source)?.to_string()))

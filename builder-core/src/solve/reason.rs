@@ -87,7 +87,7 @@ pub(super) fn unseen(new: &Parts, then: Option<&Parts>, origins: &[String]) -> S
 }
 
 /// What a step sees now that it did not see before.
-fn differs(differences: &[Difference]) -> String {
+pub(super) fn differs(differences: &[Difference]) -> String {
     let Some((first, rest)) = differences.split_first() else { return String::new() };
     let Difference { tree, path, question, is_new, is_gone } = first;
     let path = match tree {
@@ -110,7 +110,7 @@ fn differs(differences: &[Difference]) -> String {
     }
 }
 
-fn sentence(difference: key::Difference<'_>, origins: &[String]) -> String {
+pub(super) fn sentence(difference: key::Difference<'_>, origins: &[String]) -> String {
     match difference {
         key::Difference::Changed { name, old, new } if is_opaque(old) || is_opaque(new) => {
             format!("{} changed", with_origin(name, origins))

@@ -105,6 +105,7 @@ pub(super) fn tree(inputs: &[Arc<Value>], index: usize) -> Result<Arc<dyn Tree>,
     match inputs.get(index).map(AsRef::as_ref) {
         Some(Value::State(state)) => Ok(Arc::clone(&state.view)),
         Some(Value::Tree(tree)) => Ok(Arc::clone(tree) as Arc<dyn Tree>),
+        Some(Value::Elsewhere(tree)) => Ok(Arc::clone(tree) as Arc<dyn Tree>),
         _ => Err(StepCause::Input { index, expected: "a tree" }),
     }
 }
@@ -113,7 +114,7 @@ pub(super) fn path(text: &str) -> Result<LayerPath, StepCause> {
     LayerPath::new(text).map_err(|source| StepCause::Path { path: text.to_owned(), source })
 }
 
-fn next_state(
+pub(super) fn next_state(
     step: &Step<'_>,
     exec: &Exec,
     inputs: &[Arc<Value>],

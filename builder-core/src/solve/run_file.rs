@@ -11,12 +11,13 @@ use super::decide::Decision;
 use super::error::StepCause;
 use super::run_config::state;
 use super::run_exec::{stacked, tree};
-use super::session::{Step, lock, now};
+use super::session::{Session, Step, lock, now};
 use super::value::{State, Value, merged_caches, unknown};
 use crate::cache::Outcome;
 use crate::fileop::{self, Prepared, Settings};
 use crate::plan::key::Parts;
 use crate::plan::op::{Copy, FileOp};
+use crate::view::Tree;
 
 pub(super) fn run(
     step: &mut Step<'_>,
@@ -29,12 +30,8 @@ pub(super) fn run(
     }
     let state = state(inputs)?.map_err(|_| StepCause::Input { index: 0, expected: "known" })?;
     let session = step.session;
-    let prepared = prepare(step, op, inputs, state)?;
-    let mut parts = Parts::new();
-    parts.push("kind", "files");
-    for (name, value) in prepared.entries() {
-        parts.push(name, value);
-    }
+    let prepared = prepare(session, op, inputs, (state, &*state.view))?;
+    let parts = parts(&prepared);
     let key = parts.key();
     let exclusive = session.exclusive(key);
     let _alone = lock(&exclusive);
@@ -54,11 +51,22 @@ pub(super) fn run(
     stacked(step, state, outcome, merged_caches(inputs))
 }
 
-fn prepare(
-    step: &Step<'_>,
+/// The parts of the key: every entry of the layer.
+pub(super) fn parts(prepared: &Prepared) -> Parts {
+    let mut parts = Parts::new();
+    parts.push("kind", "files");
+    for (name, value) in prepared.entries() {
+        parts.push(name, value);
+    }
+    parts
+}
+
+/// Resolves `op` over a state whose tree is asked as `target`.
+pub(super) fn prepare(
+    session: &Session<'_>,
     op: &FileOp,
     inputs: &[Arc<Value>],
-    state: &State,
+    (state, target): (&State, &dyn Tree),
 ) -> Result<Prepared, StepCause> {
     let (source, from_context) = match op {
         FileOp::Copy(Copy { input, .. }) => {
@@ -68,9 +76,8 @@ fn prepare(
         }
         _ => (None, false),
     };
-    let settings =
-        Settings { cwd: state.config.workdir(), mtime: step.session.mtime, from_context };
-    Ok(fileop::prepare(op, &*state.view, source, &settings)?)
+    let settings = Settings { cwd: state.config.workdir(), mtime: session.mtime, from_context };
+    Ok(fileop::prepare(op, target, source, &settings)?)
 }
 
 fn write(step: &Step<'_>, prepared: &Prepared) -> Result<Outcome, StepCause> {

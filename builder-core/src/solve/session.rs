@@ -132,6 +132,9 @@ pub(crate) struct Shared {
     told_blind: Mutex<Option<()>>,
     /// Results that stand and should not.
     wrong: Mutex<Vec<Wrong>>,
+    /// Layers of an image that is taken to another base, which the cache may
+    /// know nothing of.
+    taken_in: Mutex<HashMap<DiffId, LayerDesc>>,
 }
 
 /// The names of the steps of each stage that is built.
@@ -155,7 +158,8 @@ impl Session<'_> {
         names: &'s Names,
     ) -> Step<'s> {
         let output = Output::default();
-        Step { session: self, vertex, position, names, output, done: None, noted: None, on: None }
+        let (done, noted, on, told) = (None, None, None, None);
+        Step { session: self, vertex, position, names, output, told, done, noted, on }
     }
 
     /// The layer, opened once for all views of the session.
@@ -172,11 +176,51 @@ impl Session<'_> {
     /// The layer that a step or a base of this build made, in the wanted
     /// compression; in a plan, which converts nothing, in any.
     pub(super) fn made(&self, diff_id: DiffId) -> Result<LayerDesc, StepCause> {
+        if let Some(desc) = lock(&self.shared.taken_in).get(&diff_id) {
+            return Ok(desc.clone());
+        }
         let found = match self.dry {
             true => self.cache.layer_as_it_is(diff_id, self.compression)?,
             false => self.cache.layer(diff_id, self.compression)?,
         };
         found.ok_or(StepCause::LayerGone { diff_id })
+    }
+
+    /// Lets a layer of the store be stacked that no step of this store made.
+    pub(super) fn take_in(&self, desc: &LayerDesc) {
+        lock(&self.shared.taken_in).insert(desc.diff_id, desc.clone());
+    }
+
+    /// The same for other secrets, and for a plan or for more than that. What
+    /// its steps note down is its own.
+    pub(super) fn but<'b>(
+        &'b self,
+        dry: bool,
+        secrets: &'b BTreeMap<String, Vec<u8>>,
+    ) -> Session<'b> {
+        Session {
+            store: self.store,
+            cache: self.cache,
+            executor: self.executor,
+            sink: self.sink,
+            stop: self.stop.clone(),
+            jobs: self.jobs,
+            platform: self.platform.clone(),
+            compression: self.compression,
+            mtime: self.mtime,
+            no_cache: self.no_cache,
+            retest: self.retest,
+            paranoid: self.paranoid,
+            run_ahead: self.run_ahead,
+            blind: self.blind,
+            dry,
+            secrets,
+            proxy_env: self.proxy_env,
+            debian: self.debian,
+            locks: self.locks,
+            earlier: None,
+            shared: Shared::default(),
+        }
     }
 
     pub(super) fn view(&self, stack: &[Stacked]) -> Result<Arc<View>, StepCause> {
@@ -333,6 +377,8 @@ pub(super) struct Step<'s> {
     position: usize,
     names: &'s Names,
     pub output: Output,
+    /// Why it runs, where that is known better than its records tell.
+    pub told: Option<(String, Vec<Difference>)>,
     done: Option<Done>,
     /// Where its key stands among those of this build.
     noted: Option<usize>,
@@ -411,17 +457,21 @@ impl Step<'_> {
             Decision::Run(miss) => {
                 lock(&session.shared.made).insert(key);
                 let old = self.earlier_parts()?;
+                let told = self.told.take();
                 let gone = if *miss == Miss::NoRecord { self.gone(key)? } else { None };
                 let known = (sight.map(|(_, sight)| sight), gone);
-                let reason = reason(miss, parts, old.as_ref(), origins, known);
+                let reason = told.as_ref().map(|(why, _)| why.clone());
+                let reason = reason
+                    .unwrap_or_else(|| self::reason(miss, parts, old.as_ref(), origins, known));
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
                     session.executes(vertex);
                     session.sink.event(Event::Started { vertex, reason: reason.clone() });
                 }
-                let because = match (miss, sight) {
-                    (Miss::NoRecord, Some((_, Sight::Differs(because)))) => because.clone(),
+                let because = match (told, miss, sight) {
+                    (Some((_, because)), ..) => because,
+                    (None, Miss::NoRecord, Some((_, Sight::Differs(because)))) => because.clone(),
                     _ => Vec::new(),
                 };
                 self.done = Some(Done { because, ..Done::new(StepStatus::Ran, reason) });
@@ -505,6 +555,12 @@ impl Step<'_> {
     /// The execution of the earlier build whose result this step had then.
     pub(super) fn earlier_execution(&self) -> Option<CacheKey> {
         self.earlier().map(|step| step.saw.as_ref().map_or(step.key, |saw| saw.execution))
+    }
+
+    /// A result that was found elsewhere than in the cache stands.
+    pub(super) fn stood(&mut self, status: StepStatus, why: String, outcome: Outcome) {
+        self.done = Some(Done::new(status, why));
+        self.made(outcome);
     }
 
     /// A plan only: this step waits for another one.

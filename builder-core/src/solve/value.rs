@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::elsewhere::Elsewhere;
 use crate::digest::{BlobDigest, CacheKey};
 use crate::image::{History, ImageConfig};
 use crate::layer::LayerDesc;
@@ -15,6 +16,8 @@ pub(crate) enum Value {
     State(Box<State>),
     /// A tree to copy from or to mount.
     Tree(Arc<ContextTree>),
+    /// A tree of which only that is known which a process was given of it.
+    Elsewhere(Arc<Elsewhere>),
     /// A plan only: what this would be is known when the named step has run.
     Unknown {
         /// Display name of that step.
@@ -68,10 +71,13 @@ impl State {
 pub(crate) fn merged_caches(inputs: &[Arc<Value>]) -> BTreeMap<String, BTreeSet<CacheKey>> {
     let mut merged: BTreeMap<String, BTreeSet<CacheKey>> = BTreeMap::new();
     for input in inputs {
-        if let Value::State(state) = input.as_ref() {
-            for (id, keys) in &state.caches {
-                merged.entry(id.clone()).or_default().extend(keys);
-            }
+        let caches = match input.as_ref() {
+            Value::State(state) => &state.caches,
+            Value::Elsewhere(tree) => &tree.input().caches,
+            Value::Tree(_) | Value::Unknown { .. } => continue,
+        };
+        for (id, keys) in caches {
+            merged.entry(id.clone()).or_default().extend(keys);
         }
     }
     merged

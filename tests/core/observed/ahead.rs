@@ -111,6 +111,7 @@ fn steps_on_an_image_that_was_made_elsewhere_run_together() {
     let image = OutputSpec {
         kind: OutputKind::Docker,
         dest: Dest::Path(scene.context().join("image.tar")),
+        records: false,
     };
     there.built(&BuildRequest { outputs: vec![image], ..there.request("  - mkdir: /x\n") });
     let request = scene.request_from("oci: image.tar", THREE);
