@@ -65,9 +65,9 @@ impl Tally {
 
 impl Case {
     /// The case of a seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, heavy: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let world = World::new(&mut rng);
+        let world = World::new(&mut rng, heavy);
         let mut now = world.clone();
         let rounds = if world.pairs { 1 } else { 1 + rng.below(2) };
         let mut edited = Vec::new();

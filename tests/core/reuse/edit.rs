@@ -1,6 +1,7 @@
 //! Edits of a world. Each says what is to be, so it can be left out or applied
 //! to a world that has shrunk.
 
+use super::heavy;
 use super::tree::{self, Altered, Item};
 use super::words::{self, Scope};
 use super::world::{Does, From, Run, Step, USERS, World};
@@ -66,7 +67,12 @@ fn base(rng: &mut Rng, world: &World) -> Edit {
     // The first is what most stages stand on.
     let base = usize::from(rng.one_in(8));
     let layers = &world.bases[base];
-    if rng.one_in(12) {
+    if world.heavy && !rng.one_in(3) {
+        let layer = layers.len() - 1;
+        let (path, item) = heavy::edit(rng, &layers[layer]);
+        return Edit::Base { base, layer, path, item };
+    }
+    if !world.heavy && rng.one_in(12) {
         let (path, texts) = rng.pick(&USERS);
         let item = Some(Item::file(texts[rng.below(texts.len())]));
         return Edit::Base { base, layer: layers.len() - 1, path: (*path).to_owned(), item };

@@ -40,7 +40,7 @@ fn finds(blind: Blind, first: u64, kit: &Kit) -> Option<u64> {
             if seed >= first + WITHIN {
                 return;
             }
-            let case = Case { blind: Some(blind), ..Case::new(seed) };
+            let case = Case { blind: Some(blind), ..Case::new(seed, false) };
             if !tells(blind, &case) {
                 continue;
             }

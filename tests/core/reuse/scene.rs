@@ -17,10 +17,13 @@ use builder_core::layer::{
 };
 use builder_core::recipe::{self, Params};
 use builder_core::solve::StepReport;
+use builder_core::source::Source as _;
+use builder_core::source::rootfs::Rootfs;
 use builder_core::store::Store;
 use builder_core::view::observe::Blind;
 use builder_core::view::{Tree as _, View};
 
+use super::heavy;
 use super::tree::{self, Tree};
 use super::world::{Base, World};
 use crate::exec_support::{busybox, runner};
@@ -36,8 +39,8 @@ const SHOWN: usize = 2000;
 
 /// What all cases start from.
 pub(super) struct Kit {
-    /// The lowest layer of every base, in a layout.
-    tools: LayerDesc,
+    /// The lowest layers of every base, in a layout.
+    tools: Vec<LayerDesc>,
     layout: PathBuf,
     /// A store that knows the tools and nothing else.
     store: PathBuf,
@@ -76,14 +79,36 @@ impl Kit {
         let layout = dir.path().join("layout");
         let tools = {
             let store = Store::open(&layout).expect("a store can be made");
-            tools(&store, &busybox, probe)
+            vec![tools(&store, &busybox, probe)]
         };
         Some(Self::with(dir, layout, tools))
     }
 
-    fn with(dir: tempfile::TempDir, layout: PathBuf, tools: LayerDesc) -> Self {
+    /// A Debian with compilers. `None` where there is none and none can be made.
+    pub(super) fn heavy() -> Option<Self> {
+        let (path, probe) = (heavy::base()?, crate::contract_root::probe()?);
+        let dir = place();
+        let layout = dir.path().join("layout");
+        let store = Store::open(&layout).expect("a store can be made");
+        let (compression, platform) = (Compression::None, Platform::host());
+        let debian = Rootfs { store: store.clone(), path, compression, platform };
+        let mut tools = debian.fetch().expect("the tar is good").layers;
+        let entries = [
+            ("out", 0o1777, Kind::Directory, &[][..]),
+            ("usr/local/bin/probe", 0o755, file(probe), probe),
+        ];
+        tools.push(written(
+            &store,
+            entries.into_iter().map(|(path, mode, kind, bytes)| {
+                (LayerPath::new(path).expect("a good path"), mode, kind, bytes)
+            }),
+        ));
+        Some(Self::with(dir, layout, tools))
+    }
+
+    fn with(dir: tempfile::TempDir, layout: PathBuf, tools: Vec<LayerDesc>) -> Self {
         let store = dir.path().join("store");
-        image(&Store::open(&layout).expect("it is one"), std::slice::from_ref(&tools));
+        image(&Store::open(&layout).expect("it is one"), &tools);
         let engine = engine(&store, 1, None);
         let text = r#"{"from": {"oci": "layout"}}"#;
         let ended = build(&engine, text, dir.path()).ended;
@@ -95,8 +120,6 @@ impl Kit {
 
 /// Writes the layer that every base stands on.
 fn tools(store: &Store, busybox: &[u8], probe: &[u8]) -> LayerDesc {
-    let content =
-        |bytes: &[u8]| Kind::File { size: bytes.len() as u64, content: ContentDigest::of(bytes) };
     let mut entries: BTreeMap<LayerPath, (u32, Kind, &[u8])> = BTreeMap::new();
     let mut add = |path: &str, mode, kind, bytes| {
         entries.insert(LayerPath::new(path).expect("a good path"), (mode, kind, bytes));
@@ -104,8 +127,8 @@ fn tools(store: &Store, busybox: &[u8], probe: &[u8]) -> LayerDesc {
     for (dir, mode) in [("bin", 0o755), ("etc", 0o755), ("out", 0o1777), ("tmp", 0o1777)] {
         add(dir, mode, Kind::Directory, &[]);
     }
-    add("bin/busybox", 0o755, content(busybox), busybox);
-    add("bin/probe", 0o755, content(probe), probe);
+    add("bin/busybox", 0o755, file(busybox), busybox);
+    add("bin/probe", 0o755, file(probe), probe);
     let applets = "sh cat head tail wc md5sum grep readlink realpath ls echo find sort cmp uniq \
                    stat dd id od env cut cp mv ln rm mkdir rmdir chmod chown touch sed tar cpio \
                    truncate mktemp date du tr true sleep test [";
@@ -113,8 +136,20 @@ fn tools(store: &Store, busybox: &[u8], probe: &[u8]) -> LayerDesc {
         let target = b"busybox".to_vec();
         add(&format!("bin/{applet}"), 0o777, Kind::Symlink { target }, &[]);
     }
+    written(store, entries.into_iter().map(|(path, (mode, kind, bytes))| (path, mode, kind, bytes)))
+}
+
+fn file(bytes: &[u8]) -> Kind {
+    Kind::File { size: bytes.len() as u64, content: ContentDigest::of(bytes) }
+}
+
+/// Writes a layer of what root owns.
+fn written<'a>(
+    store: &Store,
+    entries: impl Iterator<Item = (LayerPath, u32, Kind, &'a [u8])>,
+) -> LayerDesc {
     let mut writer = LayerWriter::new(store, Compression::None).expect("a layer begins");
-    for (path, (mode, kind, mut bytes)) in entries {
+    for (path, mode, kind, mut bytes) in entries {
         let is_file = matches!(kind, Kind::File { .. });
         let change = Change::Present { meta: Meta::root_owned(mode), kind };
         let content = is_file.then_some(&mut bytes as &mut dyn std::io::Read);
@@ -126,7 +161,7 @@ fn tools(store: &Store, busybox: &[u8], probe: &[u8]) -> LayerDesc {
 /// Makes layers the only image of a layout.
 fn image(store: &Store, layers: &[LayerDesc]) {
     let mut config = ImageConfig::empty(&Platform::host());
-    config.set_env("PATH", "/bin");
+    config.set_env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let line = || History { created_by: Some("base".into()), ..History::default() };
     let history: Vec<_> = layers.iter().map(|_| line()).collect();
     let annotations = &BTreeMap::new();
@@ -197,7 +232,7 @@ impl<'a> Scene<'a> {
             let (store, written) = &mut self.bases[at];
             if written != base {
                 let trees = base.iter().map(|tree| tree::layer(store, tree));
-                let layers: Vec<_> = [self.kit.tools.clone()].into_iter().chain(trees).collect();
+                let layers: Vec<_> = self.kit.tools.iter().cloned().chain(trees).collect();
                 image(store, &layers);
                 written.clone_from(base);
             }

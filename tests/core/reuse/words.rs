@@ -128,7 +128,7 @@ pub(super) fn read(scope: &Scope, rng: &mut Rng) -> String {
         35 => format!("dd if={p} bs=1000 skip=300 2>/dev/null | md5sum"),
         36 => format!("tail -c 5 {p} | od -c"),
         37 => format!("test {p} -ef {q} && echo same"),
-        38 => format!("(cat {p} > $OUT.1) & (ls {d} > $OUT.2) & wait"),
+        38 => format!("(cat {p} > $OUT.1 2>&1) & (ls {d} > $OUT.2 2>&1) & wait"),
         _ => format!("env | grep ^V; cat {p}"),
     }
 }

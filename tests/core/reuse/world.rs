@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::heavy;
 use super::tree::{self, Item, Tree, What};
 use super::words::{self, Scope};
 use crate::oracle::rng::Rng;
@@ -19,6 +20,8 @@ pub(super) struct World {
     /// Whether steps may leave things to one another in caches. What they find
     /// there is the last that was left, so these worlds are edited once only.
     pub(super) pairs: bool,
+    /// Whether the bases are a Debian, and steps use its tools.
+    pub(super) heavy: bool,
     next: u32,
 }
 
@@ -87,10 +90,13 @@ pub(super) const USERS: [(&str, [&str; 4]); 2] = [
 ];
 
 impl World {
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(rng: &mut Rng, heavy: bool) -> Self {
         let mut lowest = tree::random(rng);
-        for (path, texts) in USERS {
-            lowest.insert(path.to_owned(), Item::file(texts[0]));
+        if heavy {
+            heavy::lay(rng, &mut lowest);
+        } else {
+            let users = USERS.map(|(path, texts)| (path.to_owned(), Item::file(texts[0])));
+            lowest.extend(users);
         }
         let mut bases = vec![vec![lowest.clone()], vec![lowest]];
         // The second stands on the first, or differs from it here and there.
@@ -102,7 +108,7 @@ impl World {
             matches!(item.what, What::File(_) | What::Dir { .. } | What::Symlink(_))
         });
         let pairs = rng.one_in(4);
-        let mut world = Self { bases, context, stages: Vec::new(), pairs, next: 0 };
+        let mut world = Self { bases, context, stages: Vec::new(), pairs, heavy, next: 0 };
         let stages = [1, 1, 2, 2, 3][rng.below(5)];
         for at in 0..stages {
             let from = match at {
@@ -150,7 +156,7 @@ impl World {
                 let run = |commands| Run { commands, mounts: vec![mount.clone()], keys: vec![] };
                 Does::Pair(run(fill), run(take))
             }
-            _ => Does::Run(run(rng, id, stage, results)),
+            _ => Does::Run(run(rng, id, stage, results, self.heavy)),
         };
         Step { id, does }
     }
@@ -191,7 +197,7 @@ impl Run {
         }
         script.push_str("true\n");
         // None of them takes long: what does, hangs.
-        let mut run = json!({ "script": script, "timeout": "20s", "mounts": self.mounts });
+        let mut run = json!({ "script": script, "timeout": "120s", "mounts": self.mounts });
         for (key, value) in &self.keys {
             run[key] = value.clone();
         }
@@ -199,7 +205,7 @@ impl Run {
     }
 }
 
-fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>) -> Run {
+fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>, heavy: bool) -> Run {
     let mut run = Run::default();
     let mut mounted = Vec::new();
     let served = !rng.one_in(3);
@@ -218,11 +224,17 @@ fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>) -> Run {
     for _ in 0..if steady { [0, 1, 1, 2][rng.below(4)] } else { 0 } {
         run.commands.push(words::look(&scope, rng));
     }
+    if heavy && rng.one_in(2) {
+        run.commands.push(heavy::look(rng));
+    }
     for _ in 0..[0, 1, 1, 2][rng.below(4)] {
         run.commands.push(words::change(&scope, rng));
         if rng.one_in(2) {
             run.commands.push(words::read(&scope, rng));
         }
+    }
+    if heavy && rng.one_in(2) {
+        run.commands.push(heavy::make(rng));
     }
     if rng.one_in(2) || run.commands.is_empty() {
         run.commands.push(words::read(&scope, rng));
@@ -231,7 +243,9 @@ fn run(rng: &mut Rng, id: u32, stage: usize, results: Vec<u32>) -> Run {
         run.mounts.push(json!({ "cache": format!("c{id}"), "target": "/cache", "mode": "0777" }));
         run.commands.push(words::cached(&scope, rng));
     }
-    if rng.one_in(6) {
+    if heavy && rng.one_in(12) {
+        run.keys.push(("user".to_owned(), json!("www-data")));
+    } else if !heavy && rng.one_in(6) {
         let user = *rng.pick(&["www", "dev", "www:more", "1000:1000", "33", "dev:50"]);
         run.keys.push(("user".to_owned(), json!(user)));
     }
