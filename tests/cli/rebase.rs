@@ -215,6 +215,38 @@ fn a_secret_is_needed_by_a_step_that_runs_and_by_no_other() {
     done(&home.run(&[&args[..], &["--secret", "id=token,src=token"]].concat()));
 }
 
+#[test]
+fn what_is_mounted_is_as_it_was_and_asks_for_a_build_where_it_is_needed() {
+    let Some(home) = home() else { return };
+    home.write(
+        "mounts/recipe.yaml",
+        "params: {base: root}\nfrom: {rootfs: '../${{ base }}'}\nsteps:\n  - name: mounts\n    \
+         run:\n      script: cat /mnt/x /etc/conf > /x; echo kept > /c/y\n      mounts: \
+         [{bind: src, target: /mnt}, {cache: c, target: /c}, {tmpfs: true, target: /t}]\n  \
+         - name: after\n    run:\n      script: cat /x > /y\n      \
+         mounts: [{cache: c, target: /c}]\n",
+    );
+    home.write("mounts/src/x", "mounted");
+    let build = |store: &str, base: &str| {
+        let base = format!("base={base}");
+        let args = ["--store", store, "build", "mounts", "-q", "-t", "m:1", "--set", &base];
+        done(&home.run(&args)).stdout.trim().to_owned()
+    };
+    build("s", "root");
+    let said = home.run(&["--store", "s", "rebase", "m:1", "--onto", "../unread"]);
+    assert_eq!(said.code, Some(5), "there is no such base: {said:?}");
+    // The recipe's words for its base stand in the image.
+    fs::create_dir(home.path("in")).expect("made");
+    let mut command = home.command(&["--store", "../s", "rebase", "m:1", "--onto", "../unread"]);
+    let said = crate::phoenix::said(command.current_dir(home.path("in")).output().expect("it"));
+    assert!(done(&said).stderr.contains(&build("f", "unread")), "{said:?}");
+    assert!(said.stderr.contains("2 reused"), "{said:?}");
+    let said = home.run(&["--store", "s", "rebase", "m:1", "--onto", "conf"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("it reads /etc/conf, which changed"), "{said:?}");
+    assert!(said.stderr.contains("is not here: build the image again"), "{said:?}");
+}
+
 /// Takes `app:1` out of the store, with or without its records.
 fn export(home: &Home, spec: &str) {
     let args = ["--store", "s", "rebase", "app:1", "--onto", "root", "-t", "app:1", "-q", "-o"];

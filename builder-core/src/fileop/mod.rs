@@ -27,7 +27,7 @@ pub use error::FileOpError;
 pub use prepared::Prepared;
 
 use self::draft::Draft;
-use crate::layer::Mtime;
+use crate::layer::{LayerPath, Mtime};
 use crate::plan::op::FileOp;
 use crate::view::Tree;
 
@@ -40,6 +40,14 @@ pub struct Settings<'a> {
     pub mtime: Mtime,
     /// Whether what is copied from is a context, whose files may change meanwhile.
     pub from_context: bool,
+}
+
+/// Where a copy's destination is, before links are followed.
+///
+/// # Errors
+/// [`FileOpError`] where it is no path.
+pub fn destination(cwd: &str, dest: &str) -> Result<LayerPath, FileOpError> {
+    name::path(dest, &name::absolute(cwd, dest))
 }
 
 /// Resolves `op` over `target`, without writing anything. `source` is what a

@@ -5,7 +5,7 @@
 //! image. Of a step whose records are gone it says less, and the step then
 //! stands only on what it stood on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::StepCause;
@@ -18,12 +18,13 @@ use super::value::{State, Value, merged_caches};
 use super::{Solved, StepReport};
 use crate::cache::Saw;
 use crate::chain::{Act, Chain, Input, Link, Part, Seen};
-use crate::digest::{ContentDigest, VertexId};
+use crate::digest::{ContentDigest, DiffId, VertexId};
+use crate::fileop;
 use crate::layer::{LayerPath, Meta};
 use crate::plan::key::Parts;
 use crate::plan::op::{Copy, Exec, ExecKind, FileOp, MountKind, Op, Source};
 use crate::plan::{Plan, Target, Vertex};
-use crate::view::observe::{Answers, Recorder, Watched};
+use crate::view::observe::{Answers, Pathset, Question, Recorder, Watched};
 use crate::view::{self, Node, NodeKind, ReadAt, Tree, TreeError, passwd};
 
 /// How the image of `target` was made; `None` where it does not begin with a
@@ -130,7 +131,11 @@ pub(super) fn link(
             let saw = report.and_then(|report| report.saw.as_ref());
             process(session, &mut link, (exec, saw), state, inputs)?;
         }
-        Op::File(op) => files(session, &mut link, op, state, inputs)?,
+        Op::File(FileOp::Copy(op)) => copied(session, &mut link, op, state, inputs)?,
+        Op::File(op) => {
+            let prepared = run_file::prepare(session, op, inputs, (state, &*state.view))?;
+            link.key = Some(run_file::parts(&prepared).key());
+        }
         Op::Config(_) | Op::Source(_) => {}
     }
     Ok(link)
@@ -180,29 +185,50 @@ fn input(inputs: &[Arc<Value>], index: usize) -> Result<Input, StepCause> {
     Ok(Input { root, xattrs, caches, parts: Vec::new() })
 }
 
-fn files(
+fn copied(
     session: &Session<'_>,
     link: &mut Link,
-    op: &FileOp,
+    copy: &Copy,
     state: &State,
     inputs: &[Arc<Value>],
 ) -> Result<(), StepCause> {
-    let FileOp::Copy(copy) = op else {
-        let prepared = run_file::prepare(session, op, inputs, (state, &*state.view))?;
-        link.key = Some(run_file::parts(&prepared).key());
-        return Ok(());
-    };
     link.inputs.insert(copy.input, input(inputs, copy.input)?);
-    link.owner = owner(copy, &*state.view)?;
     // Who the owner is, is asked on its own: of the list of users only that
     // entry counts.
-    let copy = FileOp::Copy(Copy { owner: None, ..copy.clone() });
-    let (kinds, recorder) = (Kinds(Arc::clone(&state.view)), Recorder::default());
-    run_file::prepare(session, &copy, inputs, (state, &Watched::new(&kinds, &recorder, 0)))?;
-    let Ok(pathset) = recorder.take() else { return Ok(()) };
+    link.owner = owner(copy, &*state.view)?;
+    let kinds = Kinds(Arc::clone(&state.view));
+    let Some(pathset) = asked(session, &kinds, (copy, link.layer), &link.cwd)? else {
+        return Ok(());
+    };
     let answers = Answers::of(&pathset, &kinds.trees(), None)?;
     link.seen = Some(Seen::new(Parts::new(), &pathset, &answers));
     Ok(())
+}
+
+/// What a copy asks of the tree that it changes: where its destination leads,
+/// and what is at each path that it writes and above it.
+fn asked(
+    session: &Session<'_>,
+    target: &Kinds,
+    (copy, layer): (&Copy, Option<DiffId>),
+    cwd: &str,
+) -> Result<Option<Pathset>, StepCause> {
+    let recorder = Recorder::default();
+    let dest = fileop::destination(cwd, &copy.dest)?;
+    view::lookup::resolve(&Watched::new(target, &recorder, 0), &dest)?;
+    let Ok(mut pathset) = recorder.take() else { return Ok(None) };
+    let Some(layer) = layer else { return Ok(Some(pathset)) };
+    let mut seen: HashSet<LayerPath> = HashSet::new();
+    for entry in session.layer(&session.made(layer)?)?.entries()? {
+        let mut next = Some(entry.path);
+        // Most often all above it is known.
+        while let Some(path) = next.filter(|path| !seen.contains(path)) {
+            pathset.add(0, path.clone(), Question::Node);
+            next = path.parent();
+            seen.insert(path);
+        }
+    }
+    Ok(Some(pathset))
 }
 
 /// The numbers of a copy's owner.
