@@ -119,6 +119,21 @@ fn a_step_tells_all_that_it_looked_at_why_it_ran_and_since_when_it_stands() {
         assert!(said.stdout.contains("Step 4 of stage main: compile"), "{args:?} {said:?}");
         assert!(said.stdout.contains("/app/a has other content"), "{said:?}");
     }
+    // What is well known to make many steps run is named, with what to do.
+    home.write("root/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    home.write("recipe.yaml", &RECIPE.replace("cat /etc/motd >", "cat /etc/passwd >"));
+    build(&home, &[]);
+    home.write("root/etc/passwd", "root:x:0:0::/root:/bin/cat\n");
+    build(&home, &[]);
+    for args in [&["explain"][..], &["explain", "apart"]] {
+        let told = home.run(args).stdout;
+        assert!(told.contains("hint: /etc/passwd is the users: "), "{told}");
+    }
+    let told = explain(&home, &[]);
+    let often = told["often"].as_array().expect("paths");
+    let users = often.iter().find(|path| path["path"] == "/etc/passwd").expect("it was");
+    let wanted = serde_json::json!(["apart", "compile"]);
+    assert_eq!((&users["times"], &users["steps"]), (&2.into(), &wanted), "`ls` looks too: {users}");
     let mounted = home.run(&["explain", "takes"]).stdout;
     assert!(mounted.contains("/extra/x of the mount at /mnt"), "{mounted}");
     let copy = home.run(&["explain", "sources"]).stdout;

@@ -3,10 +3,11 @@
 //!
 //! | of | object |
 //! |---|---|
-//! | builds | `builds`: `[{build, at, image or null, steps: [PAST]}]`, the newest first |
+//! | builds | `builds`: `[{build, at, image or null, steps: [PAST]}]`, the newest first, `often`: `[OFTEN]` of all steps |
 //! | PAST | `stage`, `name`, `work`: `process`, `test`, `files` or `source`, `status`: `cached`, `reused`, `ran`, `failed` or `stopped`, `reason`, `causes`: `[CHANGE]` (the first few), `causes_in_all`, `ran_at` or null, `duration_ms`, `layer` or null, `execution` |
 //! | CHANGE | `tree` (0 is the root, the others are mounts), `path`, `question`: `node`, `list`, `link` or `content`, `change`: `new`, `gone` or `changed` |
-//! | a step | `number`, `build`, `at`, `image` or null, `since` (a build), `step`: PAST, `looked`: LOOKED, `ran`: `{build, at, step: PAST, against: COMPARED or null}` or null, `against`: COMPARED or null, `often`: `[{tree, path, questions, times, alone, steps, what or null, hint or null}]` |
+//! | a step | `number`, `build`, `at`, `image` or null, `since` (a build), `step`: PAST, `looked`: LOOKED, `ran`: `{build, at, step: PAST, against: COMPARED or null}` or null, `against`: COMPARED or null, `often`: `[OFTEN]` |
+//! | OFTEN | `tree`, `path`, `questions`, `times` (that a step ran and this had changed), `alone` (of these, that it was all that had), `steps`, `what` (it is well known to be) or null, `hint` or null |
 //! | LOOKED | `known`, and if so `totals`: TOTALS, `mounts`: `[{tree, target}]`, `directories`: `[{tree, path, totals: TOTALS}]`, `paths`: `[{tree, path, asked: [QUESTION], found or null, size or null}]`; else `why`: `no-process`, `not-ended`, `not-watched` or `removed` |
 //! | TOTALS | `read`: `{paths, bytes}`, `found`, `absent`, `listed`, `links` |
 //! | COMPARED | `build`, `at`, `execution`, `same_execution`, `parts`: `[{name, then or null, now or null}]`, `differences`: `[CHANGE]` or null where the answers are not known, `only_then`, `only_now` |
@@ -15,8 +16,8 @@
 
 use builder_core::cache::{Cause, Ended, History, PastBuild, PastStep, Work};
 use builder_core::explain::{
-    Compared, DirectoryLooked, Explained, Looked, LookedAt, NotKnown, Often, PartChange, Ran, Size,
-    Totals, Unused,
+    self, Compared, DirectoryLooked, Explained, LayerUnused, Looked, LookedAt, NotKnown, Often,
+    PackageUnused, PartChange, PlaceUnused, Ran, Size, Totals, Unused,
 };
 use builder_core::view::observe::{Difference, Question};
 use serde_json::{Value, json};
@@ -29,7 +30,11 @@ pub(super) fn builds(history: &History) -> Value {
         let steps: Vec<Value> = steps.iter().map(past).collect();
         json!({ "build": number, "at": at, "image": image, "steps": steps })
     };
-    json!({ "builds": history.builds.iter().map(build).collect::<Vec<_>>() })
+    let often = explain::often(history, &|_| true);
+    json!({
+        "builds": history.builds.iter().map(build).collect::<Vec<_>>(),
+        "often": often.iter().map(self::often).collect::<Vec<_>>(),
+    })
 }
 
 pub(super) fn step(told: &Explained) -> Value {
@@ -196,19 +201,20 @@ fn often(often: &Often) -> Value {
 
 pub(super) fn unused(told: &Unused) -> Value {
     let Unused { image, build, watched, unwatched, all, unused, places, layers, packages } = told;
-    let place = |place: &builder_core::explain::PlaceUnused| {
+    let place = |place: &PlaceUnused| {
         json!({
             "path": place.path.display(), "whole": place.whole,
             "unused": size(place.unused), "all": size(place.all),
         })
     };
-    let layer = |layer: &builder_core::explain::LayerUnused| {
+    let layer = |layer: &LayerUnused| {
         json!({
             "layer": layer.layer, "origin": layer.origin,
             "unused": size(layer.unused), "all": size(layer.all),
         })
     };
-    let package = |package: &builder_core::explain::PackageUnused| json!({ "name": package.name, "unused": size(package.unused) });
+    let package =
+        |package: &PackageUnused| json!({ "name": package.name, "unused": size(package.unused) });
     json!({
         "image": image,
         "build": build,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use builder_core::cache::{Cause, Ended, History, PastBuild};
 use builder_core::explain::{
-    Compared, Explained, Looked, NotKnown, Often, PartChange, Ran, Size, Steps, Unused,
+    self, Compared, Explained, Looked, LookedAt, NotKnown, Often, PackageUnused, PartChange, Ran,
+    Size, Steps, Unused,
 };
 use builder_core::view::observe::Question;
 
@@ -34,11 +35,16 @@ pub(super) fn builds(history: &History) -> String {
         vec![number, step.stage.clone(), status, step.name.clone(), step.reason.clone()]
     });
     let steps: Vec<_> = std::iter::once(head).chain(steps).collect();
-    format!(
-        "{}\nBuilds in which nothing happened are not listed.\n\n{}",
-        columns(&rows),
-        columns(&steps)
-    )
+    let mut text = Text::default();
+    text.lines(&columns(&rows));
+    text.line("Builds in which nothing happened are not listed.");
+    text.gap();
+    text.lines(&columns(&steps));
+    let often = explain::often(history, &|_| true);
+    if !often.is_empty() {
+        self::often(&mut text, "steps", &often);
+    }
+    text.text
 }
 
 pub(super) fn step(told: &Explained) -> String {
@@ -64,7 +70,7 @@ pub(super) fn step(told: &Explained) -> String {
         compared(&mut text, &format!("Against build {}", against.build), against);
     }
     if !often.is_empty() {
-        self::often(&mut text, often);
+        self::often(&mut text, "it", often);
     }
     text.text
 }
@@ -106,7 +112,12 @@ impl Text {
         format!("{} {what}", self.place(*tree, path))
     }
 
-    /// A block that `columns` made.
+    /// What `columns` made.
+    fn lines(&mut self, block: &str) {
+        block.lines().for_each(|line| self.line(line));
+    }
+
+    /// The same, indented.
     fn block(&mut self, block: &str) {
         block.lines().for_each(|line| self.line(&format!("  {line}")));
     }
@@ -160,7 +171,7 @@ fn looked(text: &mut Text, looked: &Looked) {
     if !read.is_empty() {
         text.gap();
         text.line("Largest files read:");
-        let row = |at: &&builder_core::explain::LookedAt| {
+        let row = |at: &&LookedAt| {
             let size = at.size.map_or_else(|| "?".to_owned(), size);
             vec![size, text.place(at.tree, &at.path.display())]
         };
@@ -236,9 +247,9 @@ fn short(value: &str) -> String {
     if cut.len() < value.len() { format!("{cut}…") } else { cut }
 }
 
-fn often(text: &mut Text, often: &[Often]) {
+fn often(text: &mut Text, what: &str, often: &[Often]) {
     text.gap();
-    text.line("What made it run of late (times, of these alone):");
+    text.line(&format!("What made {what} run of late (times, of these alone):"));
     let row = |often: &Often| {
         let path = text.place(often.tree, &often.path);
         vec![often.times.to_string(), often.alone.to_string(), path]
@@ -295,9 +306,7 @@ pub(super) fn unused(told: &Unused) -> String {
     if !packages.is_empty() {
         text.gap();
         text.line("Packages of which nothing was read:");
-        let row = |package: &builder_core::explain::PackageUnused| {
-            vec![size(package.unused.bytes), package.name.clone()]
-        };
+        let row = |package: &PackageUnused| vec![size(package.unused.bytes), package.name.clone()];
         text.block(&columns(&packages.iter().take(SHOWN).map(row).collect::<Vec<_>>()));
         more(&mut text, packages.len(), SHOWN, "packages");
     }
