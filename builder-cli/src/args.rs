@@ -197,7 +197,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) file: Option<PathBuf>,
 
     /// Also say what differs from an earlier build: its number, or the image that it made
-    #[arg(long, value_name = "BUILD", conflicts_with = "unused", requires = "dir")]
+    #[arg(long, value_name = "BUILD", conflicts_with = "unused")]
     pub(crate) against: Option<String>,
 
     /// List by size what of the image no step and no test ever looked at

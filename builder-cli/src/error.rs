@@ -177,6 +177,9 @@ pub(crate) enum CliError {
     /// Nothing can be told of a step or an image.
     #[error(transparent)]
     Explain(#[from] ExplainError),
+    /// `explain --against` names no step.
+    #[error("--against compares a STEP with what it was in an earlier build, and none is named")]
+    AgainstWhat,
     /// `phoenix run` could not start the command.
     #[error("the command could not be started")]
     NotStarted {
@@ -207,6 +210,7 @@ impl CliError {
             Self::Path { .. }
             | Self::Ambiguous { .. }
             | Self::NoStep { .. }
+            | Self::AgainstWhat
             | Self::ManyNames { .. }
             | Self::Tag(_) => Exit::Usage,
             Self::Stdout { .. }

@@ -160,6 +160,7 @@ fn two_builds_are_compared_by_number_and_by_image() {
     assert!(same.stdout.contains("it has the result of the same run"), "{same:?}");
     for (args, code, words) in [
         (&["compile", "--against", "9"][..], 2, "builds 1 to 3 are"),
+        (&[".", "--against", "1"], 2, "none is named"),
         (&["compil3"], 2, "did you mean `compile`?"),
         (&["main/"], 2, "may be any of"),
         (&["compile", "--against", "none:1"], 5, "no image"),

@@ -4,6 +4,8 @@
 //! the step's whole name, `STAGE/NAME`, its number in the list, or a part of its
 //! name that no other has; the first of these that fits counts.
 
+use std::collections::BTreeSet;
+
 use super::ExplainError;
 use crate::cache::{History, PastBuild, PastStep};
 use crate::frontend::closest;
@@ -26,16 +28,31 @@ pub struct WhichStep<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Those of the newest build; where that failed also those that it did not
-    /// come to, as the last good one had them.
+    /// Those of the newest build; and of stages that it did not come to, or did
+    /// not come to the end of, those of the last good one that did.
     #[must_use]
     pub fn of(history: &'a History) -> Self {
-        let Some(newest) = history.builds.first() else { return Self { all: Vec::new() } };
-        let mut all: Vec<_> = newest.steps.iter().map(|step| (newest, step)).collect();
-        let good = history.builds.iter().find(|build| build.image.is_some());
-        if let Some(good) = good.filter(|_| newest.image.is_none()) {
-            let missing = good.steps.iter().filter(|step| newest.counterpart(step).is_none());
-            all.extend(missing.map(|step| (good, step)));
+        let mut all: Vec<(&PastBuild, &PastStep)> = Vec::new();
+        let mut whole: BTreeSet<&str> = BTreeSet::new();
+        for (at, build) in history.builds.iter().enumerate() {
+            if at > 0 && build.image.is_none() {
+                continue;
+            }
+            let is_new = |step: &&PastStep| {
+                let known = |(_, known): &(&PastBuild, &PastStep)| {
+                    known.stage == step.stage && known.name == step.name
+                };
+                !whole.contains(step.stage.as_str()) && !all.iter().any(known)
+            };
+            let new: Vec<_> = match at {
+                // It may have several of one name.
+                0 => build.steps.iter().collect(),
+                _ => build.steps.iter().filter(is_new).collect(),
+            };
+            all.extend(new.into_iter().map(|step| (build, step)));
+            if build.image.is_some() {
+                whole.extend(build.steps.iter().map(|step| step.stage.as_str()));
+            }
         }
         Self { all }
     }
@@ -125,5 +142,23 @@ mod tests {
         let wanted = [(2, "a"), (2, "b2"), (1, "b"), (1, "c")];
         assert_eq!(all, wanted.map(|(build, name)| (build, name.to_owned())));
         assert_eq!(Steps::of(&History::default()).iter().count(), 0);
+    }
+
+    #[test]
+    fn stages_that_the_newest_build_did_not_come_to_are_told_of_too() {
+        let steps = |stage: &str, names: &[&str]| -> Vec<PastStep> {
+            names.iter().map(|name| step(stage, name)).collect()
+        };
+        let history = History {
+            builds: vec![
+                build(4, true, steps("dev", &["d", "d"])),
+                build(3, false, steps("main", &["gone"])),
+                build(2, true, steps("main", &["a", "b"])),
+                build(1, true, [steps("main", &["old"]), steps("test", &["t"])].concat()),
+            ],
+        };
+        let names: Vec<&str> =
+            Steps::of(&history).iter().map(|which| which.step.name.as_str()).collect();
+        assert_eq!(names, ["d", "d", "a", "b", "t"]);
     }
 }

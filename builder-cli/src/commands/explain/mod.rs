@@ -31,6 +31,9 @@ pub(crate) fn run(args: &ExplainArgs, settings: &Settings) -> Result<Exit, CliEr
     let (dir, step) = words(args);
     let history = history(&cache, &dir, args.file.as_deref())?;
     let Some(step) = step else {
+        if args.against.is_some() {
+            return Err(CliError::AgainstWhat);
+        }
         if history.builds.is_empty() {
             return Err(ExplainError::NoHistory.into());
         }
