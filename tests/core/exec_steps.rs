@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use builder_core::exec::{Cancel, ExecError, ExitStatus, JobMount, JobMountKind, Owner, Process};
+use builder_core::exec::{
+    Cancel, ExecError, ExitStatus, JobMount, JobMountKind, Owner, Process, RootKind,
+};
 use builder_core::layer::{Change, Kind};
 use builder_core::plan::op::Network;
 
-use crate::exec_support::{Bench, Memory, path, sh};
+use crate::exec_support::{Bench, Memory, path, sh, skip};
 
 fn mount(target: &str, kind: JobMountKind) -> JobMount {
     JobMount { target: target.to_owned(), kind }
@@ -369,4 +371,38 @@ fn running(word: &str) -> bool {
     processes
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .any(|line| line.split(|b| *b == 0).any(|arg| arg == word.as_bytes()))
+}
+
+const KINDS: [RootKind; 3] = [RootKind::Served, RootKind::Unpacked, RootKind::Copied];
+
+#[test]
+fn access_control_lists_of_the_host_stay_out() {
+    let Some(mut bench) = Bench::new() else { return };
+    // Version 2; owner, user 33, group, mask and others, as of `linux/posix_acl_xattr.h`.
+    let entry = |tag: u8, mode: u8, id: [u8; 4]| [&[tag, 0, mode, 0][..], &id].concat();
+    let none = [0xff; 4];
+    let entries =
+        [(1, 7, none), (2, 7, [33, 0, 0, 0]), (4, 5, none), (0x10, 7, none), (0x20, 0, none)];
+    let entries = entries.map(|(tag, mode, id)| entry(tag, mode, id)).concat();
+    let list = [&[2, 0, 0, 0][..], &entries].concat();
+    for kind in KINDS {
+        bench.sandbox = bench.sandbox.clone().with(bench.sandbox.ids().clone(), kind);
+        let job = bench.job(sh("mkdir /opt/d; echo x >/opt/d/f; echo y >/etc/group"), vec![]);
+        let set = rustix::fs::setxattr(
+            &job.work,
+            "system.posix_acl_default",
+            &list,
+            rustix::fs::XattrFlags::empty(),
+        );
+        if let Err(error) = set {
+            return skip(&format!("no access control lists in the directory for tests: {error}"));
+        }
+        let (seen, exit) = bench.try_run(job, &Cancel::new());
+        assert!(exit.expect("it runs").success(), "{kind:?}: {}", seen.err());
+        for (at, mode) in [("/opt/d", 0o755), ("/opt/d/f", 0o644), ("/etc/group", 0o644)] {
+            let (meta, _) = seen.meta(at);
+            assert!(meta.xattrs.is_empty(), "{kind:?}: {at}: {meta:?}");
+            assert_eq!(meta.mode, mode, "{kind:?}: {at}");
+        }
+    }
 }

@@ -12,7 +12,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, makedev, mknodat, openat, openat2, removexattr,
+};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount,
@@ -52,6 +55,8 @@ pub(super) fn prepare(wire: &Wire, step: &Step) -> Result<Prepared, Fault> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .or_fault("making mounts private")?;
     std::env::set_current_dir(&step.work).or_fault(format!("entering {}", step.work.display()))?;
+    // The upper would inherit it, and all that the step makes.
+    without(DEFAULT_LIST, Path::new(".")).or_fault("making the work directory")?;
     for dir in [ROOT, STAGING, DEVICE_NODES] {
         make_dir(dir, 0o755).or_fault("making the work directory")?;
     }
@@ -119,6 +124,18 @@ fn make_dir(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
+/// What is made in a directory with this list gets it, and an access list.
+const DEFAULT_LIST: &str = "system.posix_acl_default";
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// Takes one of the host's access control lists from a directory.
+fn without(list: &str, dir: &Path) -> io::Result<()> {
+    match removexattr(dir, list) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Puts a tree at `at`, served or written out.
 fn lower(wire: &Wire, step: &Step, index: usize, at: &str) -> Result<(), Fault> {
     make_dir(at, 0o755).or_fault("making the work directory")?;
@@ -174,7 +191,7 @@ fn overlay(
     for newer in NEWER_OPTIONS {
         let options = CString::new(format!("{options}{newer}")).expect("no NUL in these");
         result = mount("overlay", at, "overlay", MountFlags::NODEV, Some(options.as_c_str()));
-        if result != Err(rustix::io::Errno::INVAL) {
+        if result != Err(Errno::INVAL) {
             break;
         }
     }
@@ -266,7 +283,7 @@ fn device(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> io::Result<()> {
             fs::set_permissions(&made, fs::Permissions::from_mode(0o666))?;
             Ok(mount_bind(&made, &path)?)
         }
-        Err(rustix::io::Errno::PERM) => Ok(mount_bind(format!("/dev/{name}"), &path)?),
+        Err(Errno::PERM) => Ok(mount_bind(format!("/dev/{name}"), &path)?),
         Err(error) => Err(error.into()),
     }
 }
@@ -424,6 +441,8 @@ fn make_owned(path: &Path, owner: Owner) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     }
+    without(DEFAULT_LIST, path)?;
+    without(ACCESS_LIST, path)?;
     chown(path, Some(owner.uid), Some(owner.gid))?;
     fs::set_permissions(path, fs::Permissions::from_mode(owner.mode))
 }
