@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use builder_core::exec::{
     Cancel, ExecError, ExitStatus, JobMount, JobMountKind, Owner, Process, RootKind,
 };
-use builder_core::layer::{Change, Kind};
+use builder_core::layer::{Change, Kind, Meta};
 use builder_core::plan::op::Network;
+use builder_core::view::{Links, Node, NodeKind};
 
 use crate::exec_support::{Bench, Memory, path, sh, skip};
 
@@ -374,6 +375,28 @@ fn running(word: &str) -> bool {
 }
 
 const KINDS: [RootKind; 3] = [RootKind::Served, RootKind::Unpacked, RootKind::Copied];
+
+#[test]
+fn a_mount_on_one_name_of_a_file_leaves_the_others() {
+    let Some(mut bench) = Bench::new() else { return };
+    let links = Some(Links { first: path("aa"), count: 3 });
+    let node = Node { meta: Meta::root_owned(0o644), kind: NodeKind::File { size: 7 }, links };
+    for name in ["aa", "bb", "cc"] {
+        bench.tree = bench.tree.with(name.as_bytes(), node.clone(), b"linked\n");
+    }
+    let script =
+        "stat -c '%n %h %F' /aa /bb /cc; cat /bb /cc; test /bb -ef /cc; ! test /aa -ef /bb";
+    for kind in KINDS {
+        bench.sandbox = bench.sandbox.clone().with(bench.sandbox.ids().clone(), kind);
+        let tmpfs = vec![mount("/aa", JobMountKind::Tmpfs { size: None })];
+        let (seen, exit) = bench.run(sh(script), tmpfs);
+        assert!(exit.success(), "{kind:?}: {}", seen.err());
+        let (aa, rest) =
+            seen.out().split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("lines");
+        assert!(aa.ends_with("directory"), "{kind:?}: {aa}");
+        assert_eq!(rest, "/bb 2 regular file\n/cc 2 regular file\nlinked\nlinked\n", "{kind:?}");
+    }
+}
 
 #[test]
 fn access_control_lists_of_the_host_stay_out() {
