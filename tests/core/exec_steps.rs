@@ -399,6 +399,39 @@ fn a_mount_on_one_name_of_a_file_leaves_the_others() {
 }
 
 #[test]
+fn paths_of_any_bytes_reach_the_runner() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let Some(mut bench) = Bench::new() else { return };
+    let link = |target: &[u8]| Node {
+        meta: Meta::root_owned(0o777),
+        kind: NodeKind::Symlink { target: target.to_vec() },
+        links: None,
+    };
+    bench.tree = bench.tree.with(b"l", link(b"/\xff"), b"").with(b"from", link(b"\xfe"), b"");
+    let file = Node { kind: NodeKind::File { size: 4 }, ..link(b"") };
+    let tree = Memory::new().with(b"\xfe", file, b"mine").with(b"from", link(b"\xfe"), b"");
+    let tree = JobMountKind::Tree { tree: Arc::new(tree), source: path("from"), writable: false };
+    let mounts = vec![mount("/l", JobMountKind::Tmpfs { size: None }), mount("/from", tree)];
+    let mut job = bench.job(sh("echo there >/l/in; cat /l/in /from"), mounts);
+    job.work = job.work.join(std::ffi::OsStr::from_bytes(b"\xfd"));
+    std::fs::create_dir(&job.work).expect("made");
+    let (seen, exit) = bench.try_run(job, &Cancel::new());
+    assert!(exit.expect("it runs").success(), "{}", seen.err());
+    assert_eq!(seen.out(), "there\nmine");
+}
+
+#[test]
+fn an_order_that_cannot_be_sent_is_no_missing_runner() {
+    let Some(bench) = Bench::new() else { return };
+    let mut process = sh("true");
+    process.env.push(("LONG".to_owned(), "x".repeat(64 << 20)));
+    let (_, exit) = bench.try_run(bench.job(process, vec![]), &Cancel::new());
+    let error = exit.expect_err("too long");
+    assert!(matches!(error, ExecError::Runner { .. }), "{error}");
+}
+
+#[test]
 fn access_control_lists_of_the_host_stay_out() {
     let Some(mut bench) = Bench::new() else { return };
     // Version 2; owner, user 33, group, mask and others, as of `linux/posix_acl_xattr.h`.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shown::{FILES, Mounted, Place, Shown, Source, host_path, owner, shown};
-use super::spec::{Ids, MountSpec, MountSpecKind, Step};
+use super::shown::{FILES, Mounted, Place, Shown, Source, owner, shown};
+use super::spec::{HostPath, Ids, MountSpec, MountSpecKind, Step};
 use super::{ExecError, Job, JobMount, JobMountKind, Keep, RootKind, Stdio};
 use crate::layer::LayerPath;
 use crate::plan::op::Network;
@@ -43,7 +43,7 @@ pub(super) fn plan(job: Job, ids: Ids, kind: RootKind) -> Result<(Step, Plan), E
     let mut specs = Vec::new();
     let files = [MountSpecKind::Resolv, MountSpecKind::Hosts];
     for (place, kind) in places.iter().zip(files) {
-        specs.push(MountSpec { target: host_path(&place.target), kind });
+        specs.push(MountSpec { target: HostPath::from(&place.target), kind });
     }
     for (JobMount { target: _, kind }, place) in mounts.into_iter().zip(&places[FILES.len()..]) {
         specs.push(spec(kind, place));
@@ -52,7 +52,7 @@ pub(super) fn plan(job: Job, ids: Ids, kind: RootKind) -> Result<(Step, Plan), E
     let plan = Plan { trees, timeout, stdio, failure: Failure::default(), recorder };
     let step = Step {
         ids,
-        work,
+        work: work.into(),
         root: root_owner,
         kind,
         argv: process.argv,
@@ -88,13 +88,13 @@ fn spec(kind: JobMountKind, place: &Place) -> MountSpec {
         JobMountKind::Tree { writable, .. } => {
             let Source { tree: _, path, root } =
                 place.source.as_ref().expect("a tree has a place of which it shows a part");
-            MountSpecKind::Served { source: host_path(path), root: *root, writable }
+            MountSpecKind::Served { source: path.into(), root: *root, writable }
         }
         JobMountKind::HostDir { path, writable, make } => {
-            MountSpecKind::HostDir { path, writable, make }
+            MountSpecKind::HostDir { path: path.into(), writable, make }
         }
         JobMountKind::Tmpfs { size } => MountSpecKind::Tmpfs { size },
         JobMountKind::Secret { content, owner } => MountSpecKind::File { content, owner },
     };
-    MountSpec { target: host_path(&place.target), kind }
+    MountSpec { target: HostPath::from(&place.target), kind }
 }

@@ -90,7 +90,7 @@ impl Sandbox {
     /// # Errors
     /// [`ExecError`] where one cannot be removed.
     pub fn clean(&self, dirs: &[&Path]) -> Result<(), ExecError> {
-        let dirs = dirs.iter().map(|dir| dir.to_path_buf()).collect();
+        let dirs = dirs.iter().map(|dir| dir.to_path_buf().into()).collect();
         let order = Order::Clean { ids: self.wire_ids(), dirs };
         let session = Session::start(&self.runner.program()?, &self.ids)?;
         session.run(&order, Plan::default(), &mut Nothing, &Cancel::new()).map(drop)

@@ -90,10 +90,14 @@ impl<'a> Session<'a> {
         drop(fds);
         drop(theirs);
         let mut state = State { limit: Some(Instant::now() + PATIENCE), ..State::default() };
-        // A program that is no runner may have ended already: its silence says so.
-        if given.is_ok() {
-            self.follow(&wire, &plan, &mut pipes, &mut state, sink, cancel)
-                .map_err(|error| self.broken(error))?;
+        match given {
+            // The order never left.
+            Err(error) if is_unsendable(&error) => return Err(self.broken(error)),
+            // A program that is no runner may have ended already: its silence says so.
+            Err(_) => {}
+            Ok(()) => self
+                .follow(&wire, &plan, &mut pipes, &mut state, sink, cancel)
+                .map_err(|error| self.broken(error))?,
         }
         drop(wire);
         let _ = self.child.wait();
@@ -246,6 +250,11 @@ impl<'a> Session<'a> {
         let (status, duration) = ended.unwrap_or((ExitStatus::Code(0), Duration::ZERO));
         Ok(Exit { status, duration })
     }
+}
+
+/// Whether a message could not be put into words, or was too long.
+fn is_unsendable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
 impl Drop for Session<'_> {

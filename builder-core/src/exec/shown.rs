@@ -6,7 +6,6 @@
 //! that is to run and for one that is only thought of.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::points::Points;
@@ -121,15 +120,15 @@ impl Shown {
         let mut facts = Vec::new();
         for (at, Place { target, source }) in self.places.iter().enumerate().skip(FILES.len()) {
             let at = at - FILES.len();
-            facts.push((format!("{PLACE_OF_MOUNT}{at}"), target.display()));
+            facts.push((format!("{PLACE_OF_MOUNT}{at}"), told(target)));
             if let Some(Source { tree: _, path, root: Owner { mode, uid, gid } }) = source {
-                facts.push((format!("source of mount {at}"), path.display()));
+                facts.push((format!("source of mount {at}"), told(path)));
                 let owner = format!("{mode:o} {uid}:{gid}");
                 facts.push((format!("owner of the tree of mount {at}"), owner));
             }
         }
         for (at, file) in self.places.iter().zip(FILES).map(|(place, file)| (&place.target, file)) {
-            facts.push((format!("place of {file}"), at.display()));
+            facts.push((format!("place of {file}"), told(at)));
         }
         for (number, tree) in &self.trees {
             let has = if tree.has_xattrs() { "some" } else { "none" };
@@ -137,6 +136,11 @@ impl Shown {
         }
         facts
     }
+}
+
+/// A path in words, no two the same.
+fn told(path: &LayerPath) -> String {
+    format!("/{}", path.as_bytes().escape_ascii())
 }
 
 /// Whether a part of a tree is a directory, and where it is.
@@ -189,8 +193,24 @@ pub(super) fn owner(tree: &dyn Tree, path: &LayerPath) -> Result<Owner, TreeErro
     }))
 }
 
-/// A path below a root, for the runner.
-pub(super) fn host_path(path: &LayerPath) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt as _;
-    PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::memory::Memory;
+
+    #[test]
+    fn places_that_only_look_alike_are_told_apart() {
+        let at =
+            |bytes: &[u8]| Place { target: LayerPath::new(bytes).expect("valid"), source: None };
+        let facts = |bytes: &[u8]| {
+            let places = vec![at(b"etc/resolv.conf"), at(b"etc/hosts"), at(bytes)];
+            let trees = BTreeMap::from([(0, Arc::new(Memory::new()) as Arc<dyn Tree>)]);
+            Shown { places, trees, points: BTreeMap::new() }.facts()
+        };
+        let names: [&[u8]; 4] = [b"\xff", b"\xfe", "\u{fffd}".as_bytes(), br"\xff"];
+        for (at, name) in names.iter().enumerate() {
+            assert!(names[..at].iter().all(|other| facts(other) != facts(name)), "{name:?}");
+        }
+        assert_eq!(facts(b"var/cache")[0].1, "/var/cache");
+    }
 }

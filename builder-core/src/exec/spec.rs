@@ -1,7 +1,10 @@
 //! What Phoenix and its runner say to each other.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +34,7 @@ pub(super) enum Order {
     /// Run this; the first message.
     Step(Box<Step>),
     /// Remove these directories; the first message.
-    Clean { ids: Ids, dirs: Vec<PathBuf> },
+    Clean { ids: Ids, dirs: Vec<HostPath> },
     /// The id maps are written.
     IdsWritten,
     /// An entry of a tree that was asked for; frames of content follow if it
@@ -43,11 +46,55 @@ pub(super) enum Order {
     Kill,
 }
 
+/// A path as it travels: any bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<u8>", into = "Vec<u8>")]
+pub(super) struct HostPath(PathBuf);
+
+impl From<Vec<u8>> for HostPath {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(OsString::from_vec(bytes).into())
+    }
+}
+
+impl From<HostPath> for Vec<u8> {
+    fn from(HostPath(path): HostPath) -> Self {
+        path.into_os_string().into_vec()
+    }
+}
+
+impl From<PathBuf> for HostPath {
+    fn from(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+impl From<&LayerPath> for HostPath {
+    /// Below a root.
+    fn from(path: &LayerPath) -> Self {
+        path.as_bytes().to_vec().into()
+    }
+}
+
+impl AsRef<Path> for HostPath {
+    fn as_ref(&self) -> &Path {
+        self
+    }
+}
+
+impl Deref for HostPath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
 /// A step, as the runner needs it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Step {
     pub(super) ids: Ids,
-    pub(super) work: PathBuf,
+    pub(super) work: HostPath,
     pub(super) root: Owner,
     /// How trees become directories.
     pub(super) kind: RootKind,
@@ -71,14 +118,14 @@ pub(super) struct Step {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct MountSpec {
     /// Below the root, without symbolic links, without a leading slash.
-    pub(super) target: PathBuf,
+    pub(super) target: HostPath,
     pub(super) kind: MountSpecKind,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum MountSpecKind {
-    Served { source: PathBuf, root: Owner, writable: bool },
-    HostDir { path: PathBuf, writable: bool, make: Option<Owner> },
+    Served { source: HostPath, root: Owner, writable: bool },
+    HostDir { path: HostPath, writable: bool, make: Option<Owner> },
     Tmpfs { size: Option<u64> },
     File { content: Vec<u8>, owner: Owner },
     Resolv,
