@@ -25,6 +25,11 @@ pub struct View {
     /// The view of all layers but the last, if it is there.
     below: Option<Arc<View>>,
     directories: Mutex<HashMap<LayerPath, Option<Arc<Merged>>>>,
+    /// What is left of each link group that was met, by its layer and the first
+    /// name that it has there: each of its names is asked for it.
+    groups: Mutex<HashMap<(usize, LayerPath), Option<Links>>>,
+    /// The views of so many layers that links into lower layers were followed in.
+    unders: Mutex<HashMap<usize, Arc<View>>>,
 }
 
 /// One directory of the view.
@@ -54,14 +59,19 @@ impl View {
     /// A view of `layers`, lowest first. Constant time.
     #[must_use]
     pub fn new(layers: Vec<Layer>) -> Self {
-        Self { layers, below: None, directories: Mutex::default() }
+        Self::over(None, layers)
     }
 
     /// The view of `below` with one more layer on top.
     #[must_use]
     pub fn on(below: Arc<Self>, layer: Layer) -> Self {
         let layers = below.layers.iter().cloned().chain([layer]).collect();
-        Self { layers, below: Some(below), directories: Mutex::default() }
+        Self::over(Some(below), layers)
+    }
+
+    fn over(below: Option<Arc<Self>>, layers: Vec<Layer>) -> Self {
+        let (groups, unders) = (Mutex::default(), Mutex::default());
+        Self { layers, below, directories: Mutex::default(), groups, unders }
     }
 
     /// Which layer, counted from the lowest, what is at `path` is of; `None` for
@@ -168,21 +178,30 @@ impl View {
     }
 
     /// The file behind a leaf: for a link into a lower layer, what that has.
-    fn behind(
-        &self,
-        layer: usize,
-        item: &Item,
-        depth: usize,
-    ) -> Result<Option<(usize, Item)>, TreeError> {
-        let Item::LinkBelow { target } = item else { return Ok(Some((layer, item.clone()))) };
-        if depth == MAX_LINKS {
-            return Ok(None);
+    fn behind(&self, layer: usize, item: &Item) -> Result<Option<(usize, Item)>, TreeError> {
+        let (mut layer, mut item) = (layer, item.clone());
+        for _ in 0..=MAX_LINKS {
+            let Item::LinkBelow { target } = &item else { return Ok(Some((layer, item))) };
+            match self.under(layer).found(target)? {
+                Some(Found::Leaf { layer: lower, item: behind }) => (layer, item) = (lower, behind),
+                _ => return Ok(None),
+            }
         }
-        let below = Self::new(self.layers[..layer].to_vec());
-        match below.found(target)? {
-            Some(Found::Leaf { layer, item }) => below.behind(layer, &item, depth + 1),
-            _ => Ok(None),
+        Ok(None)
+    }
+
+    /// The view of the lowest `count` layers.
+    fn under(&self, count: usize) -> Arc<Self> {
+        let mut nearest = self;
+        while let Some(below) = nearest.below.as_ref().filter(|below| below.layers.len() >= count) {
+            if below.layers.len() == count {
+                return Arc::clone(below);
+            }
+            nearest = below;
         }
+        let mut unders = nearest.unders.lock().unwrap_or_else(PoisonError::into_inner);
+        let under = unders.entry(count);
+        Arc::clone(under.or_insert_with(|| Arc::new(Self::new(self.layers[..count].to_vec()))))
     }
 
     fn node_of(&self, found: &Found) -> Result<Option<Node>, TreeError> {
@@ -194,18 +213,31 @@ impl View {
                     links: None,
                 }));
             }
-            Found::Leaf { layer, item } => match self.behind(*layer, item, 0)? {
+            Found::Leaf { layer, item } => match self.behind(*layer, item)? {
                 Some(behind) => behind,
                 None => return Ok(None),
             },
         };
         let Item::Present { meta, kind, links, .. } = item else { return Ok(None) };
-        let links = if links.is_empty() { None } else { self.links(layer, &links)? };
+        let links = self.links(layer, &links)?;
         Ok(Some(Node { meta, kind: node_kind(&kind), links }))
     }
 
-    /// Which names of a link group this view still has.
+    /// What this view still has of a link group, counted once.
     fn links(&self, layer: usize, names: &[LayerPath]) -> Result<Option<Links>, TreeError> {
+        let Some(first) = names.first() else { return Ok(None) };
+        let group = (layer, first.clone());
+        let known = || self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = known().get(&group) {
+            return Ok(links.clone());
+        }
+        let links = self.count(layer, names)?;
+        known().insert(group, links.clone());
+        Ok(links)
+    }
+
+    /// Which names of a link group this view still has.
+    fn count(&self, layer: usize, names: &[LayerPath]) -> Result<Option<Links>, TreeError> {
         let mut first = None;
         let mut count = 0;
         for name in names {
@@ -229,7 +261,7 @@ impl View {
     ) -> Result<(usize, u64, ContentDigest, Vec<Extent>), TreeError> {
         let not_a_file = || TreeError::Type { path: path.display(), expected: "file" };
         let Some(Found::Leaf { layer, item }) = self.found(path)? else { return Err(not_a_file()) };
-        match self.behind(layer, &item, 0)? {
+        match self.behind(layer, &item)? {
             Some((layer, Item::Present { kind: Kind::File { size, content }, extents, .. })) => {
                 Ok((layer, size, content, extents))
             }
@@ -359,5 +391,78 @@ impl ReadAt for LayerFile {
             }
         }
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tar::{Builder, EntryType, Header};
+
+    use super::*;
+    use crate::layer::{Compression, import};
+    use crate::store::Store;
+
+    const NAMES: usize = 1000;
+
+    fn path(text: &str) -> LayerPath {
+        LayerPath::new(text).expect("a test's path is valid")
+    }
+
+    /// A layer with a directory of many names; a link wherever `target` says to what.
+    fn layer(store: &Store, dir: &str, target: impl Fn(usize) -> Option<&'static str>) -> Layer {
+        let mut tar = Builder::new(Vec::new());
+        for at in 0..NAMES {
+            let name = format!("{dir}/{at:04}");
+            let mut header = Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            let added = if let Some(target) = target(at) {
+                header.set_entry_type(EntryType::Link);
+                tar.append_link(&mut header, name, target)
+            } else {
+                header.set_entry_type(EntryType::Regular);
+                tar.append_data(&mut header, name, io::empty())
+            };
+            added.expect("written");
+        }
+        let tar = tar.into_inner().expect("complete");
+        let desc = import(store, &mut &tar[..], Compression::None, None).expect("imported");
+        Layer::open(store, &desc).expect("it opens")
+    }
+
+    fn listed(layers: &[Layer], dir: &str) -> (Vec<(Vec<u8>, Node)>, Duration) {
+        let (view, began) = (View::new(layers.to_vec()), Instant::now());
+        let nodes = view.list(&path(dir)).expect("it can be listed");
+        (nodes, began.elapsed())
+    }
+
+    #[test]
+    fn a_name_of_a_link_group_costs_no_more_than_a_file_of_its_own() {
+        let scratch = tempfile::tempdir().expect("a temp dir");
+        let store = Store::open(scratch.path()).expect("a fresh store opens");
+        let first = |at| (at > 0).then_some("linked/0000");
+        let layers = [
+            layer(&store, "apart", |_| None),
+            layer(&store, "linked", first),
+            layer(&store, "below", |_| Some("apart/0000")),
+        ];
+        let (apart, own) = listed(&layers, "apart");
+        assert!(apart.iter().all(|(_, node)| node.links.is_none()));
+        let limit = own * 30 + Duration::from_millis(100);
+        let (linked, took) = listed(&layers, "linked");
+        let links = Links { first: path("linked/0000"), count: 1000 };
+        assert!(linked.iter().all(|(_, node)| node.links.as_ref() == Some(&links)));
+        assert!(took < limit, "{took:?} for links, {own:?} for files");
+        let (below, took) = listed(&layers, "below");
+        assert_eq!(below.len(), NAMES);
+        assert!(took < limit, "{took:?} for links into a lower layer, {own:?} for files");
+        // The view that is there is the one that links are followed in.
+        let [a, b, c] = layers;
+        let under = Arc::new(View::on(Arc::new(View::new(vec![a])), b));
+        let view = View::on(Arc::clone(&under), c);
+        assert!(Arc::ptr_eq(&view.under(2), &under));
+        assert!(Arc::ptr_eq(&view.under(0), &view.under(0)));
     }
 }
