@@ -1,6 +1,7 @@
 //! A process is run, and what it makes and sees is kept.
 
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -116,7 +117,8 @@ impl Work<'_> {
             recorder: recorder.clone(),
         };
         let (ran_at, began) = (now(), Instant::now());
-        let mut sink = Capture { session, show, layer: None, error: None, since: since() };
+        let mut sink =
+            Capture { session, show, layer: None, error: None, since: since(), until: None };
         let ended = session.executor.run(job, &mut sink, stop);
         let Capture { layer, error, .. } = sink;
         context_is_unchanged(session)?;
@@ -192,8 +194,10 @@ struct Capture<'a> {
     show: &'a mut dyn FnMut(Stream, &[u8]),
     layer: Option<LayerWriter>,
     error: Option<LayerError>,
-    /// A time at or after this was not set on purpose.
+    /// A time from this on was not set on purpose,
     since: Mtime,
+    /// but for one that was still to come when the process had ended.
+    until: Option<Mtime>,
 }
 
 impl Capture<'_> {
@@ -213,11 +217,12 @@ impl JobSink for Capture<'_> {
     }
 
     fn captured(&mut self, entry: &Entry, content: Option<&mut dyn Read>) -> io::Result<()> {
+        let until = *self.until.get_or_insert_with(|| mtime(SystemTime::now() + CLOCK_LAG));
         // The root itself is no change: its mode and owner are the view's.
         if entry.path.is_root() {
             return Ok(());
         }
-        let entry = settled(entry, self.since, self.session.mtime);
+        let entry = settled(entry, &(self.since..=until), self.session.mtime);
         self.append(&entry, content).map_err(|error| {
             let told = io::Error::other(chain(&error));
             self.error = Some(error);
@@ -228,17 +233,20 @@ impl JobSink for Capture<'_> {
 
 /// Now, less what the kernel's coarse clock may lag behind.
 fn since() -> Mtime {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = now.saturating_sub(CLOCK_LAG);
-    Mtime { secs: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nanos: now.subsec_nanos() }
+    mtime(SystemTime::now() - CLOCK_LAG)
 }
 
-/// The entry with the time that it has in the layer: an earlier time was set on
-/// purpose (by dpkg, by tar) and stays, all else gets the constant.
-fn settled(entry: &Entry, since: Mtime, constant: Mtime) -> Entry {
+fn mtime(time: SystemTime) -> Mtime {
+    let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Mtime { secs: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), nanos: time.subsec_nanos() }
+}
+
+/// The entry with the time that it has in the layer: one that is not of the run
+/// was set on purpose (by dpkg, by tar) and stays, all else gets the constant.
+fn settled(entry: &Entry, run: &RangeInclusive<Mtime>, constant: Mtime) -> Entry {
     let mut entry = entry.clone();
     if let Change::Present { meta, kind } = &mut entry.change
-        && (kind.is_dir() || meta.mtime >= since)
+        && (kind.is_dir() || run.contains(&meta.mtime))
     {
         meta.mtime = constant;
     }
@@ -251,16 +259,23 @@ mod tests {
     use crate::layer::{Kind, LayerPath, Meta};
 
     #[test]
-    fn times_from_the_start_on_and_of_directories_become_the_constant() {
+    fn times_of_the_run_and_of_directories_become_the_constant() {
         let at = |secs| Mtime { secs, nanos: 0 };
         let fifo = || Kind::Fifo;
-        let table =
-            [(fifo(), 99, 99), (fifo(), 100, 7), (fifo(), 9_000, 7), (Kind::Directory, 99, 7)];
+        let table = [
+            (fifo(), 99, 99),
+            (fifo(), 100, 7),
+            (fifo(), 200, 7),
+            (fifo(), 201, 201),
+            (Kind::Directory, 99, 7),
+            (Kind::Directory, 201, 7),
+        ];
         for (kind, found, wanted) in table {
             let meta = Meta { mtime: at(found), ..Meta::root_owned(0o755) };
             let path = LayerPath::new("x").expect("a plain name");
             let entry = Entry { path, change: Change::Present { meta, kind } };
-            let Change::Present { meta, kind } = settled(&entry, at(100), at(7)).change else {
+            let run = at(100)..=at(200);
+            let Change::Present { meta, kind } = settled(&entry, &run, at(7)).change else {
                 panic!("it stays what it is");
             };
             assert_eq!(meta.mtime, at(wanted), "{kind:?} of {found}");
