@@ -7,9 +7,11 @@ use crate::digest::BlobDigest;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::image::{
-    Image, WrittenImage, keep_artifact, kept_artifact, read_artifact, write_artifact,
+    EMPTY_CONFIG, Image, MAX_DOCUMENT, PAYLOAD, WrittenImage, blob_digest, keep_artifact,
+    kept_artifact, read_artifact, write_artifact,
 };
 use crate::layer::LayerDesc;
+use crate::store::Store;
 
 /// Writes down how an image was made, unless that is there. An image is no worse
 /// without: what goes wrong is told, and is no error.
@@ -30,13 +32,39 @@ fn try_keep(
     written: &WrittenImage,
     chain: impl FnOnce() -> Result<Option<Chain>>,
 ) -> Result<()> {
-    if kept_artifact(&inner.store, written.digest, chain::KIND)?.is_some() {
+    if is_whole(&inner.store, written.digest) {
         return Ok(());
     }
     let Some(chain) = chain()? else { return Ok(()) };
     let payload = chain::encode(&chain);
     let artifact = write_artifact(&inner.store, chain::KIND, &written.manifest, &payload)?;
     Ok(keep_artifact(&inner.store, written.digest, &artifact)?)
+}
+
+/// Whether all that belongs to an artifact is there and undamaged. What is not
+/// goes: what is written in its place may have other digests.
+fn is_whole(store: &Store, image: BlobDigest) -> bool {
+    let whole = |digest: &BlobDigest, limit| {
+        let read = store.read_blob(digest, limit).ok();
+        if read.is_none() {
+            let _ = std::fs::remove_file(store.blob_path(digest));
+        }
+        read
+    };
+    let Ok(Some(artifact)) = kept_artifact(store, image, chain::KIND) else { return false };
+    let manifest = blob_digest(&artifact).ok().and_then(|digest| whole(&digest, MAX_DOCUMENT));
+    let payload = artifact.annotations().as_ref().and_then(|all| all.get(PAYLOAD));
+    let payload = payload.and_then(|digest| digest.parse().ok());
+    let payload = payload.and_then(|digest| match manifest.is_some() {
+        true => whole(&digest, chain::MAX_BYTES),
+        // Nothing would lead to it any more.
+        false => {
+            let _ = std::fs::remove_file(store.blob_path(&digest));
+            None
+        }
+    });
+    let config = whole(&BlobDigest::of(EMPTY_CONFIG), MAX_DOCUMENT);
+    payload.is_some() && config.is_some()
 }
 
 /// What the store has written down of an image of its own.

@@ -37,8 +37,8 @@ pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 pub use platform::{ParsePlatformError, Platform};
 pub use reach::{Reached, reach};
 pub use referrer::{
-    ARTIFACTS, SUBJECT, artifact_of, is_artifact, keep_artifact, kept_artifact, parse_artifact,
-    read_artifact, subject_of, write_artifact,
+    ARTIFACTS, EMPTY_CONFIG, PAYLOAD, SUBJECT, artifact_of, is_artifact, keep_artifact,
+    kept_artifact, parse_artifact, read_artifact, subject_of, write_artifact,
 };
 pub use tag::{TagError, normalise_tag};
 pub use validate::{validate_config, validate_index, validate_manifest};

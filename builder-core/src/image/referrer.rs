@@ -21,8 +21,11 @@ use crate::store::Store;
 /// Annotation of an artifact's descriptor in an index: the digest of its image.
 pub const SUBJECT: &str = "vnd.phoenix.subject.digest";
 
+/// Annotation of an artifact's descriptor in an index: the digest of its payload.
+pub const PAYLOAD: &str = "vnd.phoenix.payload.digest";
+
 /// The content of a config that says nothing.
-const EMPTY: &[u8] = b"{}";
+pub const EMPTY_CONFIG: &[u8] = b"{}";
 
 /// The area of records that lead from an image to its artifact, by digest of the
 /// image's manifest.
@@ -53,14 +56,16 @@ pub fn write_artifact(
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
         .artifact_type(MediaType::from(kind))
-        .config(of(MediaType::EmptyJSON, EMPTY)?)
+        .config(of(MediaType::EmptyJSON, EMPTY_CONFIG)?)
         .layers(vec![of(MediaType::from(kind), payload)?])
         .subject(subject)
         .build()
         .expect("all required fields are given");
+    let content = BlobDigest::of(payload).to_string();
     let mut written = of(MediaType::ImageManifest, &canonical_json(&manifest))?;
     written.set_artifact_type(Some(MediaType::from(kind)));
-    written.set_annotations(Some([(SUBJECT.to_owned(), image.to_string())].into()));
+    let annotations = [(SUBJECT.to_owned(), image.to_string()), (PAYLOAD.to_owned(), content)];
+    written.set_annotations(Some(annotations.into()));
     Ok(written)
 }
 
@@ -81,8 +86,8 @@ pub fn keep_artifact(
     Ok(store.put_record(ARTIFACTS, &image.hex(), &record)?)
 }
 
-/// The artifact of that kind that belongs to an image of the store, if it is
-/// there still.
+/// The artifact of that kind that belongs to an image of the store, if there is
+/// one. Whether it is whole is seen when it is read.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -93,11 +98,7 @@ pub fn kept_artifact(
 ) -> Result<Option<Descriptor>, ImageError> {
     let record = store.get_record(ARTIFACTS, &image.hex())?;
     let kept = record.and_then(|record| serde_json::from_slice::<Descriptor>(&record).ok());
-    let Some(kept) = kept.filter(|kept| artifact_of([kept], kind, image).is_some()) else {
-        return Ok(None);
-    };
-    let there = store.blob_size(&blob_digest(&kept)?)? == Some(kept.size());
-    Ok(there.then_some(kept))
+    Ok(kept.filter(|kept| artifact_of([kept], kind, image).is_some()))
 }
 
 /// Whether a descriptor is of an artifact, and of no image.
