@@ -139,7 +139,10 @@ pub enum Error {
 
 fn wrong(found: &[Wrong]) -> String {
     let one = |Wrong { step, paths, .. }: &Wrong| {
-        format!("reusing the result of `{step}` would be wrong:\n  {}", paths.join("\n  "))
+        format!(
+            "reusing the result of `{step}` would be wrong, unless it depends on the time or the network:\n  {}",
+            paths.join("\n  ")
+        )
     };
     found.iter().map(one).collect::<Vec<_>>().join("\n")
 }

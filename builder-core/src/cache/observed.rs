@@ -83,15 +83,19 @@ impl Cache {
         answers: &Answers,
     ) -> Result<(), CacheError> {
         self.save_questions(observed, pathset, answers)?;
+        let mut dropped = Vec::new();
         let change = |old: Option<Vec<u8>>| {
             let mut all: Vec<Observed> = old.and_then(|old| parse(&old)).unwrap_or_default();
             // The same questions with the same answers: the newer run counts.
             all.retain(|known| known.strong != observed.strong);
             all.insert(0, observed.clone());
-            all.truncate(KEPT);
+            dropped = all.split_off(all.len().min(KEPT));
             Some(encode(&all))
         };
-        Ok(self.store.update_note(OBSERVED, &weak.hex(), change)?)
+        self.store.update_note(OBSERVED, &weak.hex(), change)?;
+        // Other processes may have asked the same; nobody had the same answers.
+        let drop = |old: &Observed| self.store.remove_record(ANSWERS, &old.strong.hex());
+        Ok(dropped.iter().try_for_each(drop)?)
     }
 
     fn save_questions(
@@ -101,9 +105,8 @@ impl Cache {
         answers: &Answers,
     ) -> Result<(), CacheError> {
         let (questions, said) = (observed.pathset.hex(), observed.strong.hex());
-        if self.store.get_record(PATHSETS, &questions)?.is_none() {
-            self.store.put_note(PATHSETS, &questions, &pathset.encode())?;
-        }
+        // A damaged one is mended.
+        self.store.put_note(PATHSETS, &questions, &pathset.encode())?;
         Ok(self.store.put_note(ANSWERS, &said, &answers.encode())?)
     }
 

@@ -97,6 +97,7 @@ pub(crate) fn solve(session: &Session<'_>, plan: &Plan, roots: &[VertexId]) -> S
         positions: &positions,
         names: &names,
         flights,
+        judged: Mutex::default(),
     };
     let tries = session.run_ahead && !session.dry && !session.paranoid;
     let ahead: Option<&dyn schedule::Ahead<Value>> = if tries { Some(&ahead) } else { None };

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::value::Value;
 use crate::exec::{self, JobMount, JobMountKind, Mounted, Owner, Shown};
 use crate::plan::op::{Exec, Mount, MountKind, Sharing};
-use crate::store::{CacheMountGuard, MountSharing};
+use crate::store::{CacheMountGuard, MountSharing, Store};
 use crate::view;
 
 /// What the process will see; `None` where that cannot be, which is told when it
@@ -55,7 +55,7 @@ pub(super) fn shown(
 
 /// The mounts of a job. Cache mounts are held by `guards`.
 pub(super) fn mounts(
-    session: &Session<'_>,
+    (session, store): (&Session<'_>, &Store),
     exec: &Exec,
     inputs: &[Arc<Value>],
     cwd: &str,
@@ -72,7 +72,7 @@ pub(super) fn mounts(
     }
     let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
     for (id, sharing) in caches {
-        let guard = session.store.cache_mount(id, sharing_of(sharing))?;
+        let guard = store.cache_mount(id, sharing_of(sharing))?;
         paths.insert(id, guard.path().to_owned());
         guards.push(guard);
     }

@@ -7,10 +7,16 @@
 //! as seen, the layer is stacked there; if not, the step runs in its place.
 //!
 //! Invariant: nothing is trusted here. What an earlier build did only says which
-//! steps are worth trying; a trial that fails, or is stopped, leaves no trace.
+//! steps are worth trying; a trial that fails, or is stopped, leaves nothing in
+//! any image. A step that fails while another one is tried is run once more, alone.
 //!
-//! No step is tried past one that may write the same cache mount, nor one that
-//! would keep others waiting for a cache mount.
+//! Not tried is a step past one that may write the same cache mount, one that
+//! would keep others waiting for a cache mount, one that is given a secret (it may
+//! be about to publish what a step above it would have refused), and one that says
+//! `trace: off`.
+//!
+//! Limitation: what a step does outside of its root (to a server on the network)
+//! it may do before a step above it fails, and twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,13 +28,14 @@ use super::is_reported;
 use super::observed::Process;
 use super::prepared::Prepared;
 use super::run_exec::process_seen;
-use super::schedule::{Ahead, Values};
+use super::schedule::{Ahead, Tried, Values};
+use super::secrets;
 use super::session::{Names, OUTPUT_IN_MEMORY, Session, lock};
 use super::value::{Stacked, State, Value};
 use super::work::Work;
 use crate::cache::{Observed, Saw};
 use crate::cancel::Cancel;
-use crate::digest::{VertexId, WeakFingerprint};
+use crate::digest::{CacheKey, VertexId, WeakFingerprint};
 use crate::event::{Event, Stream, Trial};
 use crate::plan::Vertex;
 use crate::plan::op::{Exec, MountKind, Op, Sharing, Trace};
@@ -56,6 +63,8 @@ pub(super) struct RunAhead<'a> {
     pub positions: &'a [usize],
     pub names: &'a Names,
     pub flights: Mutex<HashMap<usize, Arc<Flight>>>,
+    /// The root on which each was looked at last.
+    pub judged: Mutex<HashMap<usize, usize>>,
 }
 
 /// A trial that runs.
@@ -63,6 +72,25 @@ pub(super) struct Flight {
     stop: Cancel,
     /// The step's true inputs, once its turn has come.
     truth: Mutex<Option<Vec<Arc<Value>>>>,
+}
+
+/// What came of looking at a step that is not ready.
+enum Attempt {
+    /// There is no sense in trying it on the root that is there.
+    NotNow,
+    /// It was tried in vain.
+    Failed,
+    /// It ended well.
+    Landed(Box<Landed>),
+}
+
+/// Says that something is over, however it ends.
+struct CancelOnDrop<'a>(&'a Cancel);
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// Where a step may start, and what it passes by.
@@ -83,7 +111,12 @@ impl<'a> RunAhead<'a> {
     fn start(&self, node: usize, values: &Values<Value>) -> Option<Start<'a>> {
         let Op::Exec(exec) = &self.vertex(node).op else { return None };
         let (first, others) = self.inputs[node].split_first()?;
-        if exec.trace == Trace::Off || others.iter().any(|&other| values[other].is_none()) {
+        if exec.trace == Trace::Off
+            || self.session.trials_stop().is_canceled()
+            || !secrets::variables(exec, self.session.secrets).is_empty()
+            || exec.mounts.iter().any(|m| secrets::file(&m.kind, self.session.secrets).is_some())
+            || others.iter().any(|&other| values[other].is_none())
+        {
             return None;
         }
         let (mut from, mut past) = (*first, Vec::new());
@@ -97,7 +130,8 @@ impl<'a> RunAhead<'a> {
         // What is only being looked up has its result in no time.
         let works = self.session.is_executing(self.vertex(*past.last()?).id);
         let parted = past.iter().all(|&node| no_shared_cache(exec, &self.vertex(node).op));
-        (works && parted && waits_for_no_cache(exec)).then_some(Start { exec, from, past })
+        let shared = self.vertices.iter().all(|vertex| waits_for_no_cache(exec, &vertex.op));
+        (works && parted && shared).then_some(Start { exec, from, past })
     }
 
     /// What the step's execution in the build before saw.
@@ -112,49 +146,68 @@ impl<'a> RunAhead<'a> {
         node: usize,
         values: &Values<Value>,
         flight: &Flight,
-    ) -> Result<Option<Landed>, StepCause> {
-        let Some(start) = self.start(node, values) else { return Ok(None) };
-        let Some(saw) = self.earlier(node) else { return Ok(None) };
+    ) -> Result<Attempt, StepCause> {
+        let (Some(start), Some(saw)) = (self.start(node, values), self.earlier(node)) else {
+            return Ok(Attempt::NotNow);
+        };
+        lock(&self.judged).insert(node, start.from);
         let session = self.session;
-        let Some(state) = self.state(&start, values) else { return Ok(None) };
+        let Some(state) = self.state(&start, values) else { return Ok(Attempt::NotNow) };
         let mut inputs = vec![Arc::new(Value::State(Box::new(state)))];
         inputs.extend(self.inputs[node][1..].iter().filter_map(|&other| values[other].clone()));
-        let Value::State(state) = &*Arc::clone(&inputs[0]) else { return Ok(None) };
+        let Value::State(state) = &*Arc::clone(&inputs[0]) else { return Ok(Attempt::NotNow) };
         let exec = start.exec;
         let prepared = Prepared::new(session, exec, state, &inputs)?;
         let process = process_seen(session, exec, &inputs, &prepared)?;
         let Some(process) = process.filter(|process| process.weak == saw.weak) else {
-            return Ok(None);
+            return Ok(Attempt::NotNow);
         };
         let forbidden = session.forbids(self.vertex(node));
         if !forbidden && process.stands(session)? || !self.parted(&start, saw, state, &process)? {
-            return Ok(None);
+            return Ok(Attempt::NotNow);
         }
         let key = prepared.parts.key();
         let exclusive = session.exclusive(key);
-        let _alone = lock(&exclusive);
+        let Ok(_alone) = exclusive.try_lock() else { return Ok(Attempt::NotNow) };
         if !forbidden && session.cache.lookup(key)?.is_some() {
-            return Ok(None);
+            return Ok(Attempt::NotNow);
         }
-        let weak = process.weak;
+        session.cache.save_parts(key, &prepared.parts)?;
         self.tell(node, Trial::Began);
         session.executes(self.vertex(node).id);
         let work =
             Work { exec, inputs: &inputs, state, prepared: &prepared, process: Some(process) };
+        let landed = self.try_out(&work, key, flight);
+        Ok(landed
+            .ok()
+            .flatten()
+            .map_or(Attempt::Failed, |landed| Attempt::Landed(Box::new(landed))))
+    }
+
+    /// Runs it. Its result is found by what it saw, in the step's turn; no key
+    /// names it until then.
+    fn try_out(
+        &self,
+        work: &Work<'_>,
+        key: CacheKey,
+        flight: &Flight,
+    ) -> Result<Option<Landed>, StepCause> {
+        let session = self.session;
+        let _counted = session.shared.trials.begin();
         let mut output = Spool::default();
         let recorder = Arc::new(Recorder::blind_to(session.blind));
         let done = Cancel::new();
         let made = std::thread::scope(|scope| {
-            scope.spawn(|| watch(session, &work, &recorder, flight, &done));
+            let _over = CancelOnDrop(&done);
+            scope.spawn(|| watch(session, work, &recorder, flight, &done));
             let mut write = |stream, bytes: &[u8]| output.push(stream, bytes);
-            let made = work.run(session, &mut write, &flight.stop, Some(Arc::clone(&recorder)));
-            done.cancel();
-            made
+            work.run(session, &mut write, &flight.stop, Some(Arc::clone(&recorder)))
         })?;
-        let took = made.took;
-        let record = work.keep(session, key, &made)?;
-        session.cache.save(key, &prepared.parts, &record.0)?;
-        Ok(record.1.map(|observed| Landed { weak, observed, output, took }))
+        let Some(weak) = work.process.as_ref().map(|process| process.weak) else {
+            return Ok(None);
+        };
+        let (_, observed) = work.keep(session, key, &made)?;
+        Ok(observed.map(|observed| Landed { weak, observed, output, took: made.took }))
     }
 
     /// The root that the step starts on, with the config that it will have.
@@ -209,7 +262,7 @@ impl<'a> RunAhead<'a> {
 
     /// The trial of `node`, which may be told things before it has begun.
     fn flight(&self, node: usize) -> Arc<Flight> {
-        let new = || Flight { stop: self.session.stop.child(), truth: Mutex::default() };
+        let new = || Flight { stop: self.session.trials_stop().child(), truth: Mutex::default() };
         Arc::clone(lock(&self.flights).entry(node).or_insert_with(|| Arc::new(new())))
     }
 
@@ -221,17 +274,24 @@ impl<'a> RunAhead<'a> {
 
 impl Ahead<Value> for RunAhead<'_> {
     fn may(&self, node: usize, values: &Values<Value>) -> bool {
-        self.start(node, values).is_some() && self.earlier(node).is_some()
+        let judged = lock(&self.judged).get(&node).copied();
+        let start = self.start(node, values).filter(|start| judged != Some(start.from));
+        start.is_some() && self.earlier(node).is_some()
     }
 
-    fn run(&self, node: usize, values: &Values<Value>) {
+    fn run(&self, node: usize, values: &Values<Value>) -> Tried {
         let flight = self.flight(node);
         // Whatever it meets, the step meets it again in its turn.
-        let landed = self.fly(node, values, &flight).ok().flatten();
+        let attempt = self.fly(node, values, &flight).unwrap_or(Attempt::NotNow);
         lock(&self.flights).remove(&node);
-        if let Some(landed) = landed.filter(|_| !flight.stop.is_canceled()) {
-            self.session.land(self.vertex(node).id, landed);
+        match attempt {
+            Attempt::NotNow => return Tried::NotNow,
+            Attempt::Landed(landed) if !flight.stop.is_canceled() => {
+                self.session.land(self.vertex(node).id, *landed);
+            }
+            Attempt::Landed(_) | Attempt::Failed => {}
         }
+        Tried::Once
     }
 
     fn ready(&self, node: usize, inputs: Vec<Arc<Value>>) {
@@ -252,29 +312,29 @@ fn watch(
     flight: &Flight,
     done: &Cancel,
 ) {
+    let (mut truth, mut checked) = (None, 0);
     while !done.wait(CHECK) {
         let Some(inputs) = lock(&flight.truth).clone() else { continue };
-        if !sees_truth(session, work, recorder, &inputs).unwrap_or(false) {
+        let truth = truth.get_or_insert_with(|| true_process(session, work, &inputs));
+        let (Some(truth), Some(here)) = (truth, &work.process) else { return };
+        let Some(asked) = recorder.so_far().filter(|asked| asked.len() != checked) else {
+            continue;
+        };
+        checked = asked.len();
+        let say = |process: &Process| Answers::of(&asked, &process.shown.trees, session.blind).ok();
+        let same = say(truth).zip(say(here)).is_some_and(|(there, here)| there == here);
+        if truth.weak != here.weak || !same {
             flight.stop.cancel();
             return;
         }
     }
 }
 
-fn sees_truth(
-    session: &Session<'_>,
-    work: &Work<'_>,
-    recorder: &Recorder,
-    inputs: &[Arc<Value>],
-) -> Option<bool> {
+/// The step as it would run in its turn.
+fn true_process(session: &Session<'_>, work: &Work<'_>, inputs: &[Arc<Value>]) -> Option<Process> {
     let Value::State(state) = &**inputs.first()? else { return None };
     let prepared = Prepared::new(session, work.exec, state, inputs).ok()?;
-    let truth = process_seen(session, work.exec, inputs, &prepared).ok()??;
-    let here = work.process.as_ref()?;
-    let pathset = recorder.so_far()?;
-    let answers =
-        |process: &Process| Answers::of(&pathset, &process.shown.trees, session.blind).ok();
-    Some(truth.weak == here.weak && answers(&truth)? == answers(here)?)
+    process_seen(session, work.exec, inputs, &prepared).ok()?
 }
 
 /// Whether the step has no cache mount that `other` may write.
@@ -291,10 +351,19 @@ fn no_shared_cache(exec: &Exec, other: &Op) -> bool {
     ids(exec).keys().all(|id| !others.contains_key(id))
 }
 
-/// Whether no other step would wait for, or do without, a cache that this holds.
-fn waits_for_no_cache(exec: &Exec) -> bool {
+/// Whether `other` would not wait for, or do without, a cache that the step holds.
+fn waits_for_no_cache(exec: &Exec, other: &Op) -> bool {
+    let Op::Exec(other) = other else { return true };
+    let all_shared = |id: &str| {
+        other.mounts.iter().all(|mount| match &mount.kind {
+            MountKind::Cache { id: theirs, sharing, .. } if theirs == id => {
+                *sharing == Sharing::Shared
+            }
+            _ => true,
+        })
+    };
     exec.mounts.iter().all(|mount| match &mount.kind {
-        MountKind::Cache { sharing, .. } => *sharing == Sharing::Shared,
+        MountKind::Cache { id, .. } => all_shared(id),
         _ => true,
     })
 }

@@ -29,12 +29,21 @@ pub(super) struct Ended<T, E> {
 /// The values that there are, by node.
 pub(super) type Values<T> = [Option<Arc<T>>];
 
+/// What came of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// It was made; the node is tried no more.
+    Once,
+    /// None was made: once more is there, one may be.
+    NotNow,
+}
+
 /// Trials of nodes whose inputs are not there yet. Each node is tried once.
 pub(super) trait Ahead<T>: Sync {
     /// Whether a trial of `node` may make sense now. Must be quick.
     fn may(&self, node: usize, values: &Values<T>) -> bool;
     /// Tries it, until [`Self::stop`].
-    fn run(&self, node: usize, values: &Values<T>);
+    fn run(&self, node: usize, values: &Values<T>) -> Tried;
     /// The inputs of a node are there while it is tried.
     fn ready(&self, node: usize, inputs: Vec<Arc<T>>);
     /// Its thread is needed.
@@ -240,10 +249,11 @@ impl<T, E> Run<'_, T, E> {
     }
 
     fn tried(&self, node: usize, values: &Values<T>) {
-        if let Some(ahead) = self.ahead {
-            ahead.run(node, values);
-        }
+        let tried = self.ahead.map(|ahead| ahead.run(node, values));
         let mut board = self.board();
+        if tried == Some(Tried::NotNow) {
+            board.tried.remove(&node);
+        }
         if board.trials.remove(&node) == Some(true) {
             board.enqueue(node);
         }
@@ -339,13 +349,14 @@ mod tests {
         fn may(&self, node: usize, _: &Values<usize>) -> bool {
             self.allowed.contains(&node)
         }
-        fn run(&self, node: usize, _: &Values<usize>) {
+        fn run(&self, node: usize, _: &Values<usize>) -> Tried {
             self.tell(format!("try {node}"));
             let stops = self.stops.lock().expect("no panic");
             let stopped = |stops: &mut BTreeSet<usize>| !stops.contains(&node);
             let waited = self.stopped.wait_timeout_while(stops, self.lasts, stopped);
             drop(waited.expect("no panic"));
             self.tell(format!("tried {node}"));
+            Tried::Once
         }
         fn ready(&self, node: usize, inputs: Vec<Arc<usize>>) {
             self.tell(format!("ready {node} after {}", inputs.len()));

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::decide::{Decision, Miss, NoCache, Policy, decide};
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
     executing: Mutex<HashSet<VertexId>>,
     /// Trials of steps whose turn has not come.
     landings: Mutex<Landings>,
+    /// How many run, and did.
+    pub(super) trials: Trials,
     /// Set once it was said that steps are not watched.
     told_blind: Mutex<Option<()>>,
     /// Results that stand and should not.
@@ -135,6 +138,37 @@ pub(crate) struct Shared {
     /// Layers of an image that is taken to another base, which the cache may
     /// know nothing of.
     taken_in: Mutex<HashMap<DiffId, LayerDesc>>,
+}
+
+/// The trials of a build, counted.
+#[derive(Default)]
+pub(crate) struct Trials {
+    stop: OnceLock<Cancel>,
+    begun: AtomicUsize,
+    running: AtomicUsize,
+}
+
+/// A trial, for as long as it runs.
+pub(super) struct Counted<'a>(&'a Trials);
+
+impl Trials {
+    pub(super) fn begin(&self) -> Counted<'_> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.running.fetch_add(1, Ordering::SeqCst);
+        Counted(self)
+    }
+
+    /// How many had begun when none ran; `None` while one does.
+    pub(super) fn quiet(&self) -> Option<usize> {
+        let begun = self.begun.load(Ordering::SeqCst);
+        (self.running.load(Ordering::SeqCst) == 0).then_some(begun)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// The names of the steps of each stage that is built.
@@ -292,6 +326,11 @@ impl Session<'_> {
     /// Whether a vertex is being worked on.
     pub(super) fn is_executing(&self, vertex: VertexId) -> bool {
         lock(&self.shared.executing).contains(&vertex)
+    }
+
+    /// Ends all trials of this build once it is set; there are none after that.
+    pub(super) fn trials_stop(&self) -> &Cancel {
+        self.shared.trials.stop.get_or_init(|| self.stop.child())
     }
 
     /// Notes that a vertex is being worked on.

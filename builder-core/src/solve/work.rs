@@ -26,6 +26,9 @@ use crate::view::observe::{Pathset, Recorder};
 /// Times of files come from a clock that ticks more slowly than ours.
 const CLOCK_LAG: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether trials have ended.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// A process that is to run.
 pub(super) struct Work<'a> {
     pub(super) exec: &'a Exec,
@@ -52,7 +55,7 @@ impl Work<'_> {
         key: CacheKey,
         miss: &Miss,
     ) -> Result<Record, StepCause> {
-        let made = self.run_step(step)?;
+        let made = self.run_undisturbed(step)?;
         if let Miss::Checked(standing) = miss {
             self.compare(step, standing, &made)?;
         }
@@ -79,6 +82,28 @@ impl Work<'_> {
         Ok((record, saved))
     }
 
+    /// Runs it, and once more, alone, if it failed beside a step that was run ahead
+    /// of its turn: the two were never meant to meet.
+    fn run_undisturbed(&self, step: &mut Step<'_>) -> Result<Made, StepCause> {
+        let session = step.session;
+        let quiet = session.shared.trials.quiet();
+        let made = self.run_step(step);
+        let disturbed = quiet.is_none() || session.shared.trials.quiet() != quiet;
+        if !matches!(made, Err(StepCause::Exit(_))) || !disturbed {
+            return made;
+        }
+        session.trials_stop().cancel();
+        while session.shared.trials.quiet().is_none() {
+            if session.stop.wait(PAUSE) {
+                return made;
+            }
+        }
+        let message = "it failed while a later step ran ahead; it runs once more, alone".to_owned();
+        session.sink.event(Event::Warning { vertex: Some(step.vertex.id), message });
+        drop(step.output.finish());
+        self.run_step(step)
+    }
+
     /// Runs it once, as a step whose output is shown.
     fn run_step(&self, step: &mut Step<'_>) -> Result<Made, StepCause> {
         let session = step.session;
@@ -103,7 +128,8 @@ impl Work<'_> {
         let Self { exec, inputs, state, prepared, process: _ } = self;
         let work = session.store.work_dir()?;
         let mut guards = Vec::new();
-        let mounts = mounts(session, exec, inputs, &prepared.cwd, &mut guards)?;
+        let store = session.store.until(stop);
+        let mounts = mounts((session, &store), exec, inputs, &prepared.cwd, &mut guards)?;
         let keep = if exec.kind == ExecKind::Test { Keep::Discard } else { Keep::Capture };
         let upper = work.path().join("root");
         let failed = |source| StepCause::Io { path: upper.clone(), source };

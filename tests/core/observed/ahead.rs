@@ -92,7 +92,7 @@ fn all(request: BuildRequest) -> BuildRequest {
 const THREE: &str = "
   - {name: a, run: sleep 0.4; echo a > /a}
   - {name: b, run: sleep 0.4; echo b > /b}
-  - {name: c, run: cat /a > /c; sleep 0.1}
+  - {name: c, run: cat /a /b > /c; sleep 0.1}
 ";
 
 #[test]
@@ -207,4 +207,67 @@ fn a_trial_as_another_user_is_thrown_away() {
     scene.built(&scene.request(&steps(33)));
     assert_eq!(scene.ahead(&all(scene.request(&steps(33)))), ["b"]);
     assert!(scene.ahead(&all(scene.request(&steps(44)))).is_empty());
+}
+
+/// A step that was looked at while there was no sense in trying it is looked at
+/// again once more is there.
+#[test]
+fn what_may_not_start_yet_may_start_later() {
+    let Some(scene) = Scene::new(2) else { return };
+    fs::write(scene.context().join("base/in"), "1").expect("written");
+    let steps = "
+  - {name: a, run: sleep 0.5; cat /in > /a}
+  - {name: x, run: sleep 0.5; cat /a > /x}
+  - {name: y, run: sleep 0.5; cat /a > /y}
+";
+    scene.built(&scene.request(steps));
+    fs::write(scene.context().join("base/in"), "22").expect("written");
+    assert_eq!(scene.ahead(&scene.request(steps)), ["y"]);
+}
+
+/// The step above makes no layer, so the trial stood on the true root.
+#[test]
+fn a_trial_on_the_true_root_is_told_as_one() {
+    let Some(scene) = Scene::new(2) else { return };
+    fs::write(scene.context().join("base/in"), "1").expect("written");
+    let steps = "
+  - {name: a, run: cat /in > /dev/null; sleep 0.6}
+  - {name: b, run: echo HELLO; cat /in > /b}
+";
+    scene.built(&scene.request(steps));
+    fs::write(scene.context().join("base/in"), "22").expect("written");
+    assert_eq!(scene.ahead(&scene.request(steps)), ["b"]);
+}
+
+/// Two steps that hold the same port, which only one can at a time.
+#[test]
+fn a_step_that_fails_beside_a_trial_runs_once_more_alone() {
+    let Some(scene) = Scene::new(2) else { return };
+    for tool in ["httpd", "kill"] {
+        let link = scene.context().join("base/bin").join(tool);
+        std::os::unix::fs::symlink("busybox", link).expect("linked");
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
+    let port = port.expect("a port is free").port();
+    let serve = format!("httpd -f -p 127.0.0.1:{port} & sleep 1; kill $!");
+    let steps = format!(
+        "  - {{name: a, run: 'sleep 0.5; {serve}; echo > /a'}}\n  - {{name: b, run: '{serve}; echo > /b'}}\n"
+    );
+    scene.built(&scene.request(&steps));
+    // The trial of `b` has the port while `a` wants it.
+    let again = scene.built(&all(scene.request(&steps)));
+    assert_eq!(again.digest.to_string(), scene.anew(&scene.request(&steps)));
+}
+
+#[test]
+fn a_step_that_is_given_a_secret_waits_for_its_turn() {
+    let Some(scene) = Scene::new(2) else { return };
+    let steps = "
+  - {name: a, run: sleep 0.5; echo a > /a}
+  - {name: b, run: {script: echo b > /b, mounts: [{secret: s}]}}
+";
+    let secrets = [("s".to_owned(), b"hush".to_vec())].into();
+    let request = BuildRequest { secrets, ..scene.request(steps) };
+    scene.built(&request);
+    assert!(scene.ahead(&all(request)).is_empty());
 }

@@ -148,7 +148,8 @@ impl Watch {
                 self.recorder.note(self.tree, path, question, found);
             }
             Treatment::Constant => {}
-            // It was asked all the same: what it told is not known.
+            // There is no handler that would answer it; should there be one, what
+            // it tells is not known.
             Treatment::Refused => self.recorder.void("the kernel asked something unforeseen"),
         }
     }

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::digest::PathsetId;
 use crate::layer::LayerPath;
 
-/// The most that is read of a set of questions, uncompressed, and the most that
-/// its paths take, in bytes.
-const LIMIT: usize = 256 << 20;
+/// The most that is read of a set of questions, uncompressed, in bytes.
+const LIMIT: usize = 64 << 20;
+/// Most paths of a set.
+pub(super) const MAX_PATHS: usize = 1 << 20;
+/// The most that all paths of a set come to, in bytes.
+const MAX_BYTES: usize = 256 << 20;
 /// A fast one: a build waits for it.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -173,7 +176,10 @@ impl Pathset {
     pub fn from_plain(bytes: &[u8]) -> Result<Self, PathsetError> {
         let written: Vec<Written<'_>> = postcard::from_bytes(bytes).map_err(|_| PathsetError)?;
         let mut trees: BTreeMap<u16, BTreeMap<LayerPath, Asked>> = BTreeMap::new();
-        let (mut last, mut left) = (Vec::new(), LIMIT);
+        let (mut last, mut left) = (Vec::new(), MAX_BYTES);
+        if written.len() > MAX_PATHS {
+            return Err(PathsetError);
+        }
         for Written { tree, shared, rest, asked } in written {
             if usize::from(shared) > last.len() {
                 return Err(PathsetError);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::answer::Blind;
-use super::pathset::{Asked, Pathset, Question};
+use super::pathset::{Asked, MAX_PATHS, Pathset, Question};
 use crate::layer::LayerPath;
 
 /// Takes the questions of one step, from any thread.
@@ -98,11 +98,12 @@ impl State {
 
     fn note(&mut self, tree: u16, path: &LayerPath, question: Question) {
         let paths = self.trees.entry(tree).or_default();
-        match paths.get_mut(path) {
-            Some(asked) => *asked = asked.and(question),
-            None => {
-                paths.insert(path.clone(), Asked::default().and(question));
-            }
+        if let Some(asked) = paths.get_mut(path) {
+            *asked = asked.and(question);
+        } else if paths.len() < MAX_PATHS / 2 {
+            paths.insert(path.clone(), Asked::default().and(question));
+        } else {
+            self.void.get_or_insert("it looks at too many paths");
         }
     }
 }
