@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use builder_core::solve::{StepReport, StepStatus};
+use builder_core::solve::{NoCache, StepReport, StepStatus};
 use builder_core::view::observe::Blind;
 
 use super::edit::Edit;
@@ -117,6 +117,24 @@ impl Case {
             return Verdict::Wrong(format!("{log}{differ}"));
         }
         Verdict::Right
+    }
+
+    /// Builds, and again with all reuse forbidden: then it is known which steps
+    /// may run ahead, and what they make must be the same. Counts those that did.
+    pub(super) fn ahead(&self, kit: &Kit) -> (Verdict, usize) {
+        let mut scene = Scene::new(kit, self.jobs, self.blind);
+        scene.write(&self.world);
+        let wanted = scene.build(&self.world);
+        let got = scene.build_with(&self.world, NoCache::All);
+        let ahead = got.steps.iter().filter(|step| step.ahead).count();
+        if scene.alike(&got, &wanted) {
+            return (Verdict::Right, ahead);
+        }
+        std::thread::sleep(Duration::from_millis(1100));
+        let (again, _store) = scene.build_anew(&self.world);
+        let differ = differences(&got, &wanted).join("\n");
+        let steady = scene.alike(&again, &wanted);
+        (if steady { Verdict::Wrong(differ) } else { Verdict::Unsteady(differ) }, ahead)
     }
 
     /// As [`Self::play`], and what is wrong is wrong each time.

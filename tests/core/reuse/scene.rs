@@ -16,7 +16,7 @@ use builder_core::layer::{
     Meta,
 };
 use builder_core::recipe::{self, Params};
-use builder_core::solve::StepReport;
+use builder_core::solve::{NoCache, StepReport};
 use builder_core::source::Source as _;
 use builder_core::source::rootfs::Rootfs;
 use builder_core::store::Store;
@@ -111,7 +111,7 @@ impl Kit {
         image(&Store::open(&layout).expect("it is one"), &tools);
         let engine = engine(&store, 1, None);
         let text = r#"{"from": {"oci": "layout"}}"#;
-        let ended = build(&engine, text, dir.path()).ended;
+        let ended = build(&engine, text, dir.path(), NoCache::Never).ended;
         assert!(matches!(ended, Ended::Image(_)), "{ended:?}");
         drop(engine);
         Self { tools, layout, store, _dir: dir }
@@ -193,13 +193,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn build(engine: &Engine, text: &str, context: &Path) -> Built {
+fn build(engine: &Engine, text: &str, context: &Path, no_cache: NoCache) -> Built {
     let file = context.join("recipe.yaml");
     let loaded = recipe::load(text, &file, context, &Params::default());
     let loaded = loaded.unwrap_or_else(|found| panic!("{text}\n{found:?}"));
     let compression = Compression::None;
-    let request =
-        BuildRequest { recipe: loaded.recipe_id, compression, ..BuildRequest::new(loaded.plan) };
+    let recipe = loaded.recipe_id;
+    let request = BuildRequest { recipe, compression, no_cache, ..BuildRequest::new(loaded.plan) };
     let (ended, steps) = match engine.build_blocking(&request, &Cancel::new()) {
         Ok(built) => (Ended::Image(built.digest), built.steps),
         Err(Error::Step { error, steps }) => {
@@ -243,7 +243,12 @@ impl<'a> Scene<'a> {
 
     /// Builds with all that was built before.
     pub(super) fn build(&self, world: &World) -> Built {
-        build(&self.engine, &world.recipe(), &self.dir.path().join("context"))
+        self.build_with(world, NoCache::Never)
+    }
+
+    /// As [`Self::build`], with some reuse forbidden.
+    pub(super) fn build_with(&self, world: &World, no_cache: NoCache) -> Built {
+        build(&self.engine, &world.recipe(), &self.dir.path().join("context"), no_cache)
     }
 
     /// Builds where nothing was built before. The store goes with the value.
@@ -252,7 +257,7 @@ impl<'a> Scene<'a> {
         let store = dir.path().join("store");
         copy(&self.kit.store, &store);
         let engine = engine(&store, self.jobs, None);
-        (build(&engine, &world.recipe(), &self.dir.path().join("context")), dir)
+        (build(&engine, &world.recipe(), &self.dir.path().join("context"), NoCache::Never), dir)
     }
 
     /// Whether two builds gave the same. Of steps that fail at the same time,

@@ -180,7 +180,7 @@ pub(super) fn change(scope: &Scope, rng: &mut Rng) -> String {
         41 => {
             format!("for f in $(find {d} -type f | sort); do sed -i 's/e/3/' $f 2>/dev/null; done")
         }
-        42 => format!("tar cf /tmp/t {d} && tar xf /tmp/t -C {e}; rm -f /tmp/t"),
+        42 => format!("(tar cf /tmp/t {d} && tar xf /tmp/t -C {e}) 2>/dev/null; rm -f /tmp/t"),
         43 => format!("truncate -s 3 {p}"),
         44 => format!("echo {w} | dd of={p} conv=notrunc bs=1 seek=2 2>/dev/null"),
         45 => format!("find {d} -name '[by]*' -delete"),
