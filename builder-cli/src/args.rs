@@ -177,6 +177,10 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) reuse: ReuseArgs,
 
+    /// Also show how a text changed that makes a step run
+    #[arg(long)]
+    pub(crate) diff: bool,
+
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }

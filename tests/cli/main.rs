@@ -22,6 +22,7 @@ mod init;
 mod interrupt;
 mod no_test_forgotten;
 mod phoenix;
+mod plan;
 mod prune;
 mod reasons;
 mod rebase;

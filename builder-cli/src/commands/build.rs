@@ -12,6 +12,7 @@ use builder_core::output::Dest;
 use builder_core::plan::Plan;
 use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
 use builder_core::source::debian::LockFile;
+use builder_core::view::observe::Difference;
 use serde_json::{Value, json};
 
 use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
@@ -24,6 +25,8 @@ use crate::{diagnostic, files, hints, interrupt, output, revision, ui};
 
 /// No secret is longer.
 const MAX_SECRET: u64 = 1 << 20;
+/// Most causes that are told of a step.
+const MAX_BECAUSE: usize = 100;
 
 /// Builds.
 pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliError> {
@@ -206,16 +209,35 @@ fn metadata(built: &BuildResult) -> Value {
     })
 }
 
-/// A step as `--metadata-file` and `plan --format json` tell it.
+/// A step as `--metadata-file` and `plan --format json` tell it. `because` has
+/// at most [`MAX_BECAUSE`] of what a step that runs looks at and what changed.
 pub(crate) fn step(step: &StepReport) -> Value {
+    let because = step.because.iter().take(MAX_BECAUSE).map(because);
     json!({
         "id": step.id,
         "name": step.name,
+        "stage": step.stage,
         "status": word(step.status),
         "ahead": step.ahead,
         "reason": step.reason,
         "duration_ms": u64::try_from(step.duration.as_millis()).unwrap_or(u64::MAX),
         "layer": step.layer,
+        "because": because.collect::<Vec<_>>(),
+    })
+}
+
+/// `tree` is 0 for the root; the others are mounts, with the path in what is
+/// mounted. `question` is `node` (is it there, and its metadata), `list`, `link`
+/// or `content`.
+fn because(difference: &Difference) -> Value {
+    let Difference { tree, path, question, is_new, is_gone } = difference;
+    let path = path.display();
+    json!({
+        "tree": tree,
+        "path": path,
+        "question": question,
+        "is_new": is_new,
+        "is_gone": is_gone,
     })
 }
 
@@ -224,6 +246,7 @@ fn word(status: StepStatus) -> &'static str {
         StepStatus::Cached => "cached",
         StepStatus::Reused => "reused",
         StepStatus::Ran => "ran",
+        StepStatus::Waits => "depends",
     }
 }
 
@@ -244,6 +267,8 @@ mod tests {
     use std::time::Duration;
 
     use builder_core::digest::{BlobDigest, DiffId, VertexId};
+    use builder_core::layer::LayerPath;
+    use builder_core::view::observe::Question;
 
     use super::*;
 
@@ -263,8 +288,16 @@ mod tests {
                 duration: Duration::from_millis(1234),
                 layer: Some(DiffId::from_bytes([4; 32])),
                 saw: None,
-                because: Vec::new(),
+                because: vec![Difference {
+                    tree: 0,
+                    path: LayerPath::new("app/Makefile").expect("a plain path"),
+                    question: Question::Content,
+                    is_new: false,
+                    is_gone: false,
+                }],
                 ahead: false,
+                detail: None,
+                supposes: Vec::new(),
             }],
             new_lock: None,
         };

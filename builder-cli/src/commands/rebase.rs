@@ -71,7 +71,7 @@ fn text(steps: &[StepReport]) -> String {
     let row = |step: &StepReport| {
         let status = match step.status {
             StepStatus::Cached | StepStatus::Reused => "stands",
-            StepStatus::Ran => "runs",
+            StepStatus::Ran | StepStatus::Waits => "runs",
         };
         [status, &step.name, &step.reason].map(str::to_owned).to_vec()
     };

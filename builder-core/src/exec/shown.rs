@@ -113,6 +113,14 @@ impl Shown {
         trees
     }
 
+    /// Where the process sees a path of a tree; `None` where it does not.
+    #[must_use]
+    pub fn seen_at(&self, tree: u16, path: &LayerPath) -> Option<LayerPath> {
+        let Some(at) = tree.checked_sub(1) else { return Some(path.clone()) };
+        let Place { target, source } = self.places.get(usize::from(at))?;
+        Some(target.concat(&path.strip_prefix(&source.as_ref()?.path)?))
+    }
+
     /// What was found out about the trees by name, for a fingerprint: a process
     /// for which one of these differs is another process.
     #[must_use]

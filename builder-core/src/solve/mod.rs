@@ -11,7 +11,9 @@
 //! keys in one build only one runs.
 
 mod ahead;
+mod because;
 mod decide;
+mod detail;
 mod elsewhere;
 mod error;
 mod exec_key;
@@ -30,6 +32,7 @@ mod run_source;
 mod schedule;
 mod secrets;
 mod session;
+mod supposed;
 mod value;
 mod work;
 
@@ -42,7 +45,7 @@ pub use decide::NoCache;
 pub use error::{StepCause, StepError};
 pub(crate) use links::steps_of;
 pub(crate) use rebase::{Onto, Rebase, Rebased, rebase};
-pub use report::{StepReport, StepStatus, Wrong};
+pub use report::{Detail, StepReport, StepStatus, Wrong};
 use session::Names;
 pub(crate) use session::Session;
 pub use session::{LockMode, Locks};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::error::StepCause;
 use super::session::Session;
-use crate::cache::{Observed, Record};
+use crate::cache::{Observed, Outcome, Record};
 use crate::digest::{CacheKey, DiffId, PathsetId, WeakFingerprint};
 use crate::exec::Shown;
 use crate::plan::key::Parts;
@@ -28,10 +28,20 @@ pub(super) enum Sight {
     Same(Box<Observed>),
     /// So did this one, but its result was removed since.
     Evicted,
-    /// None did: how the nearest one's answers differ, most telling first.
-    Differs(Vec<Difference>),
+    /// None did: the nearest one, and how its answers differ, most telling first.
+    Differs(Box<Observed>, Vec<Difference>),
     /// There is none.
     Never,
+}
+
+impl Sight {
+    /// What the execution that saw the same made.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Same(observed) => Some(observed.record.outcome),
+            Self::Evicted | Self::Differs(..) | Self::Never => None,
+        }
+    }
 }
 
 impl Process {
@@ -78,7 +88,10 @@ impl Process {
             return Ok(Sight::Never);
         };
         match session.cache.answers(observed.strong, pathset)? {
-            Some(then) => Ok(Sight::Differs(then.differences(now, pathset))),
+            Some(then) => {
+                let differences = then.differences(now, pathset);
+                Ok(Sight::Differs(Box::new(observed.clone()), differences))
+            }
             None => Ok(Sight::Never),
         }
     }

@@ -416,7 +416,7 @@ fn judge(
         let why = "of what changed below it, it looks at nothing".to_owned();
         return Ok(Verdict::Stands(StepStatus::Reused, why));
     }
-    Ok(Verdict::Differs(reason::differs(&differences), differences))
+    Ok(Verdict::Differs(reason::differs(&differences, None, None), differences))
 }
 
 /// A copy stands where the tree that it changes says what it said. Where only
@@ -440,7 +440,7 @@ fn copied(
     let now = Answers::of(&pathset, &kinds.trees(), step.session.blind)?;
     let differences = then.differences(&now, &pathset);
     if !differences.is_empty() {
-        return elsewhere(reason::differs(&differences));
+        return elsewhere(reason::differs(&differences, None, None));
     }
     match (link.owner, links::owner(copy, &*state.view)?) {
         (old, new) if old == new => standing(step, as_it_was(), link.clone(), inputs, state),

@@ -16,6 +16,8 @@ pub enum StepStatus {
     Reused,
     /// It was executed; in a plan: it would be.
     Ran,
+    /// A plan only: that hangs on what a step before it makes.
+    Waits,
 }
 
 /// What `paranoid` found: a result that stands, and that is not what the step
@@ -56,4 +58,43 @@ pub struct StepReport {
     pub because: Vec<Difference>,
     /// Whether it ran before the steps above it had ended.
     pub ahead: bool,
+    /// How the first of these came to be, as far as it is known.
+    pub detail: Option<Detail>,
+    /// A plan only: steps that run before it, and are taken to make again what
+    /// they made before.
+    pub supposes: Vec<String>,
+}
+
+/// How what a step sees differs from what it saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// A text has other lines.
+    Text {
+        /// How many are new.
+        added: usize,
+        /// How many are gone.
+        removed: usize,
+        /// Both in the unified format.
+        diff: String,
+    },
+    /// A file is no text, or too long to be compared.
+    NoText,
+    /// What of the metadata, from what, to what.
+    Metadata(Vec<(&'static str, String, String)>),
+    /// Names of a directory.
+    Names {
+        /// Those that are new.
+        came: Vec<String>,
+        /// Those that are gone.
+        went: Vec<String>,
+    },
+    /// A symbolic link leads elsewhere.
+    Target {
+        /// Where it led.
+        from: String,
+        /// Where it leads.
+        to: String,
+    },
+    /// The store no longer has the layers that the step saw.
+    Forgotten,
 }

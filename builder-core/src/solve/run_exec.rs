@@ -56,7 +56,12 @@ pub(super) fn run(
     let record = match step.decide_seeing(key, record, known, sight)? {
         Decision::Hit(record) => record,
         Decision::Run(_) if session.dry => {
-            return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
+            let seen = sight.and_then(|(_, sight)| sight.outcome());
+            let Some(outcome) = step.made_before(key, seen)? else {
+                return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
+            };
+            step.supposed_to_run();
+            return next_state(step, exec, inputs, state, outcome, key);
         }
         Decision::Run(miss) => match taken(session, landed, process.as_ref())? {
             Some((process, landed)) => step.adopt(key, &prepared.parts, process, landed)?,

@@ -12,6 +12,7 @@ use super::error::StepCause;
 use super::run_config::state;
 use super::run_exec::{stacked, tree};
 use super::session::{Session, Step, lock, now};
+use super::supposed;
 use super::value::{State, Value, merged_caches, unknown};
 use crate::cache::Outcome;
 use crate::fileop::{self, Prepared, Settings};
@@ -39,7 +40,9 @@ pub(super) fn run(
     let outcome = match step.decide(key, record, &parts, &state.origins())? {
         Decision::Hit(record) => record.outcome,
         Decision::Run(_) if session.dry => {
-            return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
+            let outcome = supposed::written(session, &session.shared.supposed, &prepared)?;
+            step.made(outcome);
+            outcome
         }
         Decision::Run(_) => {
             let (ran_at, began) = (now(), Instant::now());

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::because::Because;
 use super::decide::{Decision, Miss, NoCache, Policy, decide};
 use super::error::StepCause;
 use super::observed::{Process, Sight};
-use super::reason::{Gone, made_alike, reason, stands, unseen};
-use super::report::{StepReport, StepStatus, Wrong};
+use super::reason::{Gone, hangs_on, made_alike, stands, unseen};
+use super::report::{Detail, StepReport, StepStatus, Wrong};
 use super::run_ahead::{Landed, Landings};
+use super::supposed::Supposed;
 use super::{is_reported, value::Stacked};
 use crate::cache::{BuildRecord, Cache, Ended, Outcome, PastStep, Record, Saw, StepRecord, Work};
 use crate::digest::{BlobDigest, CacheKey, ChainId, DiffId, VertexId};
@@ -138,6 +140,8 @@ pub(crate) struct Shared {
     /// Layers of an image that is taken to another base, which the cache may
     /// know nothing of.
     taken_in: Mutex<HashMap<DiffId, LayerDesc>>,
+    /// Of a plan.
+    pub(super) supposed: Supposed,
 }
 
 /// The trials of a build, counted.
@@ -192,8 +196,21 @@ impl Session<'_> {
         names: &'s Names,
     ) -> Step<'s> {
         let output = Output::default();
-        let (done, noted, on, told) = (None, None, None, None);
-        Step { session: self, vertex, position, names, output, told, done, noted, on }
+        let supposes = self.shared.supposed.below(vertex);
+        let (done, noted, on, told, runs) = (None, None, None, None, false);
+        Step {
+            session: self,
+            vertex,
+            position,
+            names,
+            output,
+            told,
+            done,
+            noted,
+            on,
+            supposes,
+            runs,
+        }
     }
 
     /// The layer, opened once for all views of the session.
@@ -207,11 +224,21 @@ impl Session<'_> {
         Ok(layer)
     }
 
+    /// Opens a layer that lies in another store.
+    pub(super) fn open(&self, store: &Store, desc: &LayerDesc) -> Result<(), StepCause> {
+        let layer = Layer::open(store, desc)?;
+        lock(&self.shared.layers).insert(desc.blob, layer);
+        Ok(())
+    }
+
     /// The layer that a step or a base of this build made, in the wanted
     /// compression; in a plan, which converts nothing, in any.
     pub(super) fn made(&self, diff_id: DiffId) -> Result<LayerDesc, StepCause> {
         if let Some(desc) = lock(&self.shared.taken_in).get(&diff_id) {
             return Ok(desc.clone());
+        }
+        if let Some(desc) = self.shared.supposed.layer(diff_id) {
+            return Ok(desc);
         }
         let found = match self.dry {
             true => self.cache.layer_as_it_is(diff_id, self.compression)?,
@@ -423,6 +450,10 @@ pub(super) struct Step<'s> {
     noted: Option<usize>,
     /// The layers of its root, for a process.
     on: Option<ChainId>,
+    /// A plan only: what its inputs hang on.
+    supposes: Vec<String>,
+    /// A plan only: what hangs on it, hangs on what it makes.
+    runs: bool,
 }
 
 /// What will be reported of a step.
@@ -432,6 +463,7 @@ struct Done {
     layer: Option<DiffId>,
     saw: Option<Saw>,
     because: Vec<Difference>,
+    detail: Option<Detail>,
     /// How long its trial took, if that is what it has its result of.
     ahead: Option<Duration>,
     /// When the run behind its result began.
@@ -440,8 +472,8 @@ struct Done {
 
 impl Done {
     fn new(status: StepStatus, reason: String) -> Self {
-        let (layer, saw, because) = (None, None, Vec::new());
-        Self { status, reason, layer, saw, because, ahead: None, ran_at: None }
+        let (layer, saw, because, detail) = (None, None, Vec::new(), None);
+        Self { status, reason, layer, saw, because, detail, ahead: None, ran_at: None }
     }
 }
 
@@ -495,25 +527,18 @@ impl Step<'_> {
             }
             Decision::Run(miss) => {
                 lock(&session.shared.made).insert(key);
-                let old = self.earlier_parts()?;
-                let told = self.told.take();
-                let gone = if *miss == Miss::NoRecord { self.gone(key)? } else { None };
-                let known = (sight.map(|(_, sight)| sight), gone);
-                let reason = told.as_ref().map(|(why, _)| why.clone());
-                let reason = reason
-                    .unwrap_or_else(|| self::reason(miss, parts, old.as_ref(), origins, known));
+                let Because { reason, differences, detail } = match self.told.take() {
+                    Some((reason, differences)) => Because { reason, differences, detail: None },
+                    None => self.because(miss, key, (parts, origins), sight)?,
+                };
                 if !session.dry {
                     session.cache.save_parts(key, parts)?;
                     let vertex = self.vertex.id;
                     session.executes(vertex);
                     session.sink.event(Event::Started { vertex, reason: reason.clone() });
                 }
-                let because = match (told, miss, sight) {
-                    (Some((_, because)), ..) => because,
-                    (None, Miss::NoRecord, Some((_, Sight::Differs(because)))) => because.clone(),
-                    _ => Vec::new(),
-                };
-                self.done = Some(Done { because, ..Done::new(StepStatus::Ran, reason) });
+                let told = Done::new(StepStatus::Ran, reason);
+                self.done = Some(Done { because: differences, detail, ..told });
             }
         }
         self.note(key);
@@ -549,15 +574,8 @@ impl Step<'_> {
         matches!(&self.vertex.op, Op::Exec(exec) if exec.kind == ExecKind::Test)
     }
 
-    fn earlier_parts(&self) -> Result<Option<Parts>, StepCause> {
-        match self.earlier() {
-            Some(step) => Ok(self.session.cache.parts(step.key)?),
-            None => Ok(None),
-        }
-    }
-
     /// What became of an earlier result of this very key.
-    fn gone(&self, key: CacheKey) -> Result<Option<Gone>, StepCause> {
+    pub(super) fn gone(&self, key: CacheKey) -> Result<Option<Gone>, StepCause> {
         if self.session.cache.was_removed(key)? {
             return Ok(Some(Gone::Removed));
         }
@@ -566,7 +584,7 @@ impl Step<'_> {
     }
 
     /// This step in the build before.
-    fn earlier(&self) -> Option<&StepRecord> {
+    pub(super) fn earlier(&self) -> Option<&StepRecord> {
         self.session.counterpart(&self.vertex.meta, self.position, self.names)
     }
 
@@ -605,7 +623,12 @@ impl Step<'_> {
     /// A plan only: this step waits for another one.
     pub(super) fn waits_for(&mut self, step: &str) {
         let reason = format!("`{step}` runs before it; the result stands if that makes the same");
-        self.done = Some(Done::new(StepStatus::Ran, reason));
+        self.done = Some(Done::new(StepStatus::Waits, reason));
+    }
+
+    /// A plan only: this step would run, and make what it made before.
+    pub(super) fn supposed_to_run(&mut self) {
+        self.runs = true;
     }
 
     /// Keeps what a run made.
@@ -685,17 +708,28 @@ impl Step<'_> {
         let id = self.vertex.id;
         lock(&self.session.shared.executing).remove(&id);
         self.remember_end(began);
-        let Some(Done { status, reason, layer, saw, because, ahead, ran_at: _ }) = self.done else {
+        let supposes = self.supposes;
+        let mut hang = supposes.clone();
+        hang.extend(self.runs.then(|| self.vertex.meta.name.clone()));
+        self.session.shared.supposed.note(id, hang);
+        let Some(Done { status, reason, layer, saw, because, detail, ahead, ran_at: _ }) =
+            self.done
+        else {
             return;
         };
         if !is_reported(&self.vertex.op) {
             return;
         }
+        let stands = matches!(status, StepStatus::Cached | StepStatus::Reused);
+        let (status, reason) = match stands && !supposes.is_empty() {
+            true => (StepStatus::Waits, hangs_on(&supposes, saw.is_some())),
+            false => (status, reason),
+        };
         let duration = ahead.unwrap_or_else(|| began.elapsed());
         let told = match status {
             StepStatus::Cached => Status::Cached,
             StepStatus::Reused => Status::Reused,
-            StepStatus::Ran => Status::Ran,
+            StepStatus::Ran | StepStatus::Waits => Status::Ran,
         };
         if !self.session.dry {
             let reason = reason.clone();
@@ -704,15 +738,26 @@ impl Step<'_> {
         }
         let meta = &self.vertex.meta;
         let (name, stage) = (meta.name.clone(), meta.stage.clone());
-        let ahead = ahead.is_some();
-        let report =
-            StepReport { id, name, stage, status, reason, duration, layer, saw, because, ahead };
+        let report = StepReport {
+            id,
+            name,
+            stage,
+            status,
+            reason,
+            duration,
+            layer,
+            saw,
+            because,
+            ahead: ahead.is_some(),
+            detail,
+            supposes,
+        };
         lock(&self.session.shared.reports).push(report);
     }
 
     fn remember_end(&self, began: Instant) {
         match self.done.as_ref().map(|done| done.status) {
-            None => {}
+            None | Some(StepStatus::Waits) => {}
             Some(StepStatus::Cached) => self.remember(Ended::Cached, began),
             Some(StepStatus::Reused) => self.remember(Ended::Reused, began),
             Some(StepStatus::Ran) => self.remember(Ended::Ran, began),

@@ -57,7 +57,7 @@ impl Tally {
             match step.status {
                 StepStatus::Cached => self.cached += 1,
                 StepStatus::Reused => self.reused += 1,
-                StepStatus::Ran => self.ran += 1,
+                StepStatus::Ran | StepStatus::Waits => self.ran += 1,
             }
         }
     }

@@ -11,7 +11,7 @@
 //! not fit what is there (the content of what is now a directory) has an answer
 //! of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::VERSION;
@@ -176,6 +176,16 @@ fn differing<'a>(
             is_gone: *new == absent,
         })
         .collect();
+    // What came or went is otherwise in every way.
+    let moved: BTreeSet<(u16, LayerPath)> = all
+        .iter()
+        .filter(|difference| difference.is_new || difference.is_gone)
+        .map(|difference| (difference.tree, difference.path.clone()))
+        .collect();
+    all.retain(|difference| {
+        let Difference { tree, path, question, .. } = difference;
+        *question == Question::Node || !moved.contains(&(*tree, path.clone()))
+    });
     let rank = |question| match question {
         Question::Content => 0,
         Question::Link => 1,
