@@ -159,6 +159,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(crate) compression: CompressionArg,
 
+    /// Build again whenever context, recipe or lock change, the plan first; Ctrl-C ends it
+    #[arg(long)]
+    pub(crate) watch: bool,
+
     /// Run each step only when all above it have ended
     #[arg(long)]
     pub(crate) no_run_ahead: bool,

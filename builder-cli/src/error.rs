@@ -59,6 +59,15 @@ pub(crate) enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// Files cannot be watched.
+    #[error("watching for changes")]
+    Watch {
+        /// Why.
+        source: notify::Error,
+    },
+    /// What is built again and again cannot all go to standard output.
+    #[error("--watch cannot write an image to standard output")]
+    WatchStdout,
     /// A file of the user.
     #[error("{action} {}", path.display())]
     File {
@@ -201,7 +210,8 @@ impl CliError {
             | Self::SourceDateEpoch { .. }
             | Self::RecipeExists { .. }
             | Self::SecretUnset { .. }
-            | Self::StdoutTwice => Exit::Usage,
+            | Self::StdoutTwice
+            | Self::WatchStdout => Exit::Usage,
             Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
             Self::NotStarted { source } => match &**source {
                 Self::Engine(error) => not_started(error),
@@ -216,6 +226,7 @@ impl CliError {
             Self::Stdout { .. }
             | Self::Stdin { .. }
             | Self::Signals { .. }
+            | Self::Watch { .. }
             | Self::File { .. }
             | Self::NoImage { .. }
             | Self::NoFile { .. }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
 
+/// How files are called that are written before they get their name.
+pub(crate) const UNFINISHED: &str = ".phoenix-";
+
 /// Reads a text, of 4 MiB at most.
 pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     let bytes = read(path, 4 << 20)?;
@@ -33,6 +36,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let fail = |source| CliError::File { action: "writing", path: path.to_owned(), source };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
+    // Who watches a directory knows by that what to pass over.
+    builder.prefix(UNFINISHED);
     // The file mode of the umask, as if it had been created in place.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(parent.unwrap_or(Path::new("."))).map_err(fail)?;

@@ -32,18 +32,46 @@ fn on_signal(stop: impl Fn() + Send + 'static) -> Result<(), CliError> {
     thread.map(drop).map_err(|source| CliError::Signals { source })
 }
 
+/// The wish to stop, as the first SIGINT or SIGTERM utters it.
+pub(crate) struct Interrupt {
+    /// Set by then.
+    pub(crate) cancel: Cancel,
+}
+
+/// Waits for signals from now on; the first one also calls `woken`.
+pub(crate) fn listen(woken: impl Fn() + Send + 'static) -> Result<Interrupt, CliError> {
+    let cancel = Cancel::new();
+    let stop = cancel.clone();
+    on_signal(move || {
+        stop.cancel();
+        woken();
+    })?;
+    Ok(Interrupt { cancel })
+}
+
+impl Interrupt {
+    /// Does `work`. What fails after a signal failed because of it.
+    pub(crate) fn stops<T>(
+        &self,
+        work: impl FnOnce(&Cancel) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        work(&self.cancel).map_err(|error| self.received().err().unwrap_or(error))
+    }
+
+    /// An error once there was a signal.
+    pub(crate) fn received(&self) -> Result<(), CliError> {
+        match RECEIVED.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            signal => Err(CliError::Interrupted { exit: ending(signal) }),
+        }
+    }
+}
+
 /// Does `work` with a wish to stop that the first SIGINT or SIGTERM utters.
-/// What fails after that failed because of it.
 pub(crate) fn stoppable<T>(
     work: impl FnOnce(&Cancel) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
-    let cancel = Cancel::new();
-    let stop = cancel.clone();
-    on_signal(move || stop.cancel())?;
-    work(&cancel).map_err(|error| match RECEIVED.load(Ordering::SeqCst) {
-        0 => error,
-        signal => CliError::Interrupted { exit: ending(signal) },
-    })
+    listen(|| ())?.stops(work)
 }
 
 fn ending(signal: i32) -> Exit {

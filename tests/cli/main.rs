@@ -31,6 +31,7 @@ mod run;
 mod single_id;
 mod step_errors;
 mod validate;
+mod watch;
 mod workload;
 
 #[path = "../support/mod.rs"]

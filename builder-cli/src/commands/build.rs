@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::interrupt::Interrupt;
 use crate::settings::Settings;
 use crate::ui::{Built, Ending, View};
 use crate::values::{OutputArg, OutputKind as Kind, SecretArg, SecretSource};
@@ -30,6 +31,19 @@ const MAX_BECAUSE: usize = 100;
 
 /// Builds.
 pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliError> {
+    if args.watch {
+        return super::watch::run(args, settings);
+    }
+    once(args, settings, &interrupt::listen(|| ())?)?;
+    Ok(Exit::Done)
+}
+
+/// Builds once.
+pub(crate) fn once(
+    args: &BuildArgs,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> Result<(), CliError> {
     let stdout_taken = match args.outputs.iter().filter(|output| output.is_stdout()).count() {
         0 => false,
         1 => true,
@@ -51,7 +65,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
     };
     let view = ui::view(progress, settings.terminal, stdout_taken);
     let jobs = args.jobs.map(usize::from);
-    let built = interrupt::stoppable(|cancel| {
+    let built = interrupt.stops(|cancel| {
         let engine = super::engine::open(settings, jobs, Arc::clone(&view) as _)?;
         write_files(args, engine.build_blocking(&request, cancel)?)
     });
@@ -60,7 +74,7 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
     if progress == Progress::Quiet && !stdout_taken {
         output::line(&built.digest.to_string())?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Tells a view how it ended.

@@ -23,6 +23,7 @@ mod run;
 mod schema;
 mod tag;
 mod validate;
+mod watch;
 
 use crate::args::Command;
 use crate::error::CliError;
