@@ -96,6 +96,21 @@ impl Cache {
         self.write(RESULTS, &key.hex(), record)
     }
 
+    /// Keeps under one more key what an execution made: [`Self::observed`] would
+    /// find it again, so it need not last.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn save_reused(
+        &self,
+        key: CacheKey,
+        parts: &Parts,
+        record: &Record,
+    ) -> Result<(), CacheError> {
+        self.note(PARTS, &key.hex(), parts)?;
+        self.note(RESULTS, &key.hex(), record)
+    }
+
     /// What the source of `key` gave, if all its layers are still in the store.
     ///
     /// # Errors

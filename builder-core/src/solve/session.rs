@@ -516,7 +516,7 @@ impl Step<'_> {
                 self.done = Some(Done { saw, ran_at, ..Done::new(status, reason) });
                 self.made(record.outcome);
                 if reused && !session.dry {
-                    session.cache.save(key, parts, record)?;
+                    session.cache.save_reused(key, parts, record)?;
                 }
             }
             // What the first of equal steps will make stands for the others.
