@@ -256,11 +256,7 @@ impl Store {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        let _lock = self.records_alone()?;
-        match change(self.get_record(area, name)?) {
-            Some(new) => self.put_record(area, name, &new),
-            None => Ok(()),
-        }
+        self.update(area, name, change, Self::put_record)
     }
 
     /// As [`Self::update_record`], as [`Self::put_note`] writes.
@@ -273,16 +269,22 @@ impl Store {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        let _lock = self.records_alone()?;
-        match change(self.get_record(area, name)?) {
-            Some(new) => self.put_note(area, name, &new),
-            None => Ok(()),
-        }
+        self.update(area, name, change, Self::put_note)
     }
 
-    fn records_alone(&self) -> Result<File, StoreError> {
+    fn update(
+        &self,
+        area: &str,
+        name: &str,
+        change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
+        put: fn(&Self, &str, &str, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let lock = self.inner.layout.private("records.lock");
-        lock::take(&lock, lock::Hold::Alone, &self.cancel)
+        let _lock = lock::take(&lock, lock::Hold::Alone, &self.cancel)?;
+        match change(self.get_record(area, name)?) {
+            Some(new) => put(self, area, name, &new),
+            None => Ok(()),
+        }
     }
 
     /// Stores a small value durably, replacing what was there. Area and name
