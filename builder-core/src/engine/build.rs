@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::remember::Remembered;
 use super::request::{BuildRequest, BuildResult, PlanReport};
+use super::session::session;
 use super::{Inner, image, steps};
 use crate::digest::VertexId;
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     }
     image::publish(inner, &request.annotations, &written, &tags)?;
     steps::keep(inner, &written, || {
-        let session = session(inner, request, &locks, cancel.child(), false);
+        let session = of_request(inner, request, &locks, cancel.child(), false);
         Ok(solve::steps_of(&session, &request.plan, &solved, target)?)
     });
     image::export(inner, (&request.outputs, &request.annotations), &written, &tags)?;
@@ -95,7 +96,7 @@ fn solve(
     let stop = cancel.child();
     let working = inner.until(&stop);
     let session =
-        Session { earlier: earlier.clone(), ..session(&working, request, locks, stop, dry) };
+        Session { earlier: earlier.clone(), ..of_request(&working, request, locks, stop, dry) };
     let roots: Vec<VertexId> =
         [target.vertex].into_iter().chain(target.tests.iter().map(|test| test.vertex)).collect();
     let solved = solve::solve(&session, &request.plan, &roots);
@@ -112,7 +113,7 @@ fn solve(
 }
 
 /// What the steps of a build share.
-fn session<'a>(
+fn of_request<'a>(
     inner: &'a Inner,
     request: &'a BuildRequest,
     locks: &'a Locks,
@@ -121,27 +122,13 @@ fn session<'a>(
 ) -> Session<'a> {
     let secs = request.plan.mtime.unwrap_or(Mtime::CONSTANT.secs);
     Session {
-        store: &inner.store,
-        cache: &inner.cache,
-        executor: &*inner.executor,
-        sink: &*inner.sink,
-        stop,
-        jobs: inner.jobs,
-        platform: inner.platform.clone(),
         compression: request.compression,
         mtime: Mtime { secs, nanos: 0 },
         no_cache: &request.no_cache,
         retest: request.retest,
         paranoid: request.paranoid,
         run_ahead: request.run_ahead,
-        blind: inner.blind,
-        dry,
-        secrets: &request.secrets,
-        proxy_env: &inner.proxy_env,
-        debian: &inner.debian,
-        locks,
-        earlier: None,
-        shared: Default::default(),
+        ..session(inner, &request.secrets, locks, stop, dry)
     }
 }
 

@@ -19,6 +19,7 @@ mod remember;
 mod reproducible;
 mod request;
 mod run_image;
+mod session;
 mod steps;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::request::{BuildResult, ImagePlace, PlanReport, RebaseRequest};
+use super::session::session;
 use super::{Inner, image, steps};
 use crate::chain::{self, Chain};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::exec::Cancel;
 use crate::image::{BASE_DIGEST, BASE_NAME, Image, ImageError, normalise_tag, read_image};
 use crate::layer::{LayerDesc, Mtime};
 use crate::plan::op::Source;
-use crate::solve::{self, LockMode, Locks, NoCache, Onto, Rebase, Rebased, Session, State, Value};
+use crate::solve::{self, LockMode, Locks, Onto, Rebase, Rebased, Session, State, Value};
 use crate::source::debian::LockFile;
 use crate::source::oci::{Oci, WithArtifact};
 
@@ -127,27 +128,9 @@ fn replay(
     let stop = cancel.child();
     let working = inner.until(&stop);
     let session = Session {
-        store: &working.store,
-        cache: &working.cache,
-        executor: &*inner.executor,
-        sink: &*inner.sink,
-        stop,
-        jobs: inner.jobs,
-        platform: inner.platform.clone(),
         compression: chain.compression,
         mtime: Mtime { secs: chain.mtime, nanos: 0 },
-        no_cache: &NoCache::Never,
-        retest: false,
-        paranoid: false,
-        run_ahead: false,
-        blind: inner.blind,
-        dry,
-        secrets: &request.secrets,
-        proxy_env: &inner.proxy_env,
-        debian: &inner.debian,
-        locks: &locks,
-        earlier: None,
-        shared: Default::default(),
+        ..session(&working, &request.secrets, &locks, stop, dry)
     };
     Ok(solve::rebase(&session, &order))
 }

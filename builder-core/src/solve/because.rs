@@ -9,6 +9,7 @@ use super::report::Detail;
 use super::session::Step;
 use crate::digest::CacheKey;
 use crate::plan::key::Parts;
+use crate::plan::op::{Op, Trace};
 use crate::view::observe::Difference;
 
 /// Why a step runs.
@@ -44,8 +45,16 @@ impl Step<'_> {
                 .map(|old| (&process.parts, old)),
             _ => None,
         };
-        let mut facts =
-            Facts { new, old: old.as_ref(), origins, given: None, seen: None, gone: None };
+        let unwatched = self.unwatched();
+        let mut facts = Facts {
+            new,
+            old: old.as_ref(),
+            origins,
+            given: None,
+            seen: None,
+            gone: None,
+            unwatched: unwatched.as_deref(),
+        };
         facts.given = given.as_ref().map(|(new, old)| (*new, old));
         if *miss == Miss::NoRecord {
             facts.gone = self.gone(key)?;
@@ -63,5 +72,13 @@ impl Step<'_> {
         }
         facts.seen = sight.map(|(_, sight)| (sight, place.as_deref(), found.as_ref()));
         Ok(Because { reason: reason(miss, &facts), differences, detail: found })
+    }
+    /// Why what its process looks at is not recorded, if that is so.
+    fn unwatched(&self) -> Option<String> {
+        match &self.vertex.op {
+            Op::Exec(exec) if exec.trace == Trace::Off => Some("trace: off".to_owned()),
+            Op::Exec(_) => self.session.executor.observes().err(),
+            _ => None,
+        }
     }
 }

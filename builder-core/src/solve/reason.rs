@@ -50,6 +50,8 @@ pub(super) struct Facts<'a> {
     pub seen: Option<(&'a Sight, Option<&'a str>, Option<&'a Detail>)>,
     /// What became of an earlier result of this very key.
     pub gone: Option<Gone>,
+    /// Why what it looks at is not recorded, where it is a process and that is so.
+    pub unwatched: Option<&'a str>,
 }
 
 /// The sentence for a step that runs.
@@ -69,7 +71,7 @@ pub(super) fn reason(miss: &Miss, facts: &Facts<'_>) -> String {
 }
 
 fn no_record(facts: &Facts<'_>) -> String {
-    let Facts { new, old, origins, given, seen, gone } = facts;
+    let Facts { new, old, origins, given, seen, gone, unwatched } = facts;
     if let Some(gone) = gone {
         return gone.sentence().to_owned();
     }
@@ -86,9 +88,14 @@ fn no_record(facts: &Facts<'_>) -> String {
                 Some(given) if first.as_ref().is_none_or(is_ground) => Some(given),
                 _ => first,
             };
-            match first {
-                Some(difference) => sentence(difference, origins),
-                None => "its result is gone from the store".to_owned(),
+            match (first, unwatched) {
+                // It might have been reused, had it been watched.
+                (Some(difference), Some(why)) if is_ground(&difference) => {
+                    let what = sentence(difference, origins);
+                    format!("{what}; what it looks at is not recorded ({why})")
+                }
+                (Some(difference), _) => sentence(difference, origins),
+                (None, _) => "its result is gone from the store".to_owned(),
             }
         }
     }
@@ -265,7 +272,7 @@ mod tests {
     }
 
     fn facts<'a>(new: &'a Parts, old: Option<&'a Parts>, origins: &'a [String]) -> Facts<'a> {
-        Facts { new, old, origins, given: None, seen: None, gone: None }
+        Facts { new, old, origins, given: None, seen: None, gone: None, unwatched: None }
     }
 
     #[test]
@@ -278,6 +285,11 @@ mod tests {
         };
         assert_eq!(told(None), "layer 1 of its root changed");
         assert_eq!(told(Some((&is, &was))), "ids changed from `1:1 1` to `2:2 2`");
+        let unwatched = Facts { unwatched: Some("trace: off"), ..facts(&new, Some(&old), &[]) };
+        assert_eq!(
+            reason(&Miss::NoRecord, &unwatched),
+            "layer 1 of its root changed; what it looks at is not recorded (trace: off)"
+        );
     }
 
     #[test]

@@ -143,14 +143,20 @@ fn not_known(why: NotKnown) -> &'static str {
 
 fn looked(text: &mut Text, looked: &Looked) {
     let totals = looked.totals();
-    text.line(&format!("It looked at {} paths:", looked.paths.len()));
-    let row = |count: usize, what: &str| vec![count.to_string(), what.to_owned()];
+    let paths = looked.paths.len();
+    let noun = if paths == 1 { "path" } else { "paths" };
+    text.line(&format!("It looked at {paths} {noun}:"));
+    let row = |count: usize, one: &str, many: &str, what: &str| {
+        let noun = if count == 1 { one } else { many };
+        vec![count.to_string(), format!("{noun} {what}")]
+    };
+    let bytes = size(totals.read.bytes);
     text.block(&columns(&[
-        row(totals.read.paths, &format!("files read ({})", size(totals.read.bytes))),
-        row(totals.found, "names found, and nothing more asked of them"),
-        row(totals.absent, "names that were not there"),
-        row(totals.listed, "directories listed"),
-        row(totals.links, "links followed"),
+        row(totals.read.paths, "file", "files", &format!("read ({bytes})")),
+        row(totals.found, "name", "names", "found, and nothing more asked of it"),
+        row(totals.absent, "name", "names", "not there"),
+        row(totals.listed, "directory", "directories", "listed"),
+        row(totals.links, "link", "links", "followed"),
     ]));
     text.gap();
     let head = ["READ", "SIZE", "FOUND", "ABSENT", "LISTED", "LINKS", "DIRECTORY"];
