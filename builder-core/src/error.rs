@@ -10,6 +10,7 @@ use crate::exec::ExecError;
 use crate::image::{ImageError, TagError};
 use crate::layer::LayerError;
 use crate::output::OutputError;
+use crate::registry::RegistryError;
 use crate::solve::{StepCause, StepError, StepReport, Wrong};
 use crate::source::debian::DebianError;
 use crate::source::local::ContextError;
@@ -88,6 +89,9 @@ pub enum Error {
     /// An image on this host could not be read.
     #[error(transparent)]
     Oci(#[from] OciError),
+    /// An image could not be had from a registry, or not be brought there.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A name cannot name an image.
     #[error(transparent)]
     Tag(#[from] TagError),

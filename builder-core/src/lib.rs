@@ -64,6 +64,7 @@ pub mod layer;
 pub mod output;
 pub mod plan;
 pub mod recipe;
+pub mod registry;
 pub mod root;
 pub mod rooted;
 pub mod solve;

@@ -18,6 +18,7 @@ mod rebase;
 mod remember;
 mod reproducible;
 mod request;
+mod resolve_image;
 mod run_image;
 mod session;
 mod steps;
@@ -30,6 +31,7 @@ pub use prune::{PruneRequest, Pruned};
 pub use request::{
     BuildRequest, BuildResult, ImagePlace, OutputKind, OutputSpec, PlanReport, RebaseRequest,
 };
+pub use resolve_image::{ImageQuery, ResolvedImage};
 pub use run_image::{RunRequest, RunStreams};
 
 use crate::cache::Cache;
@@ -179,6 +181,15 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<debian::LockFile> {
         build::lock(&self.inner, request, cancel)
+    }
+
+    /// Says which image a name means, and gives its config: the store's image,
+    /// else a registry's, of which no layer is fetched for that.
+    ///
+    /// # Errors
+    /// [`Error`] where the name is none, or no such image is found.
+    pub fn resolve_image(&self, query: &ImageQuery, cancel: &Cancel) -> Result<ResolvedImage> {
+        resolve_image::resolve(&self.inner, query, cancel)
     }
 
     /// Runs a command in an image of the store, on a throwaway upper.

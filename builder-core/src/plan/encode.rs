@@ -129,6 +129,11 @@ impl Encoder {
                 self.tag("debian");
                 self.debian(debian);
             }
+            Source::Image { reference, digest, platform } => {
+                self.tag("image").text(reference);
+                self.option_text(digest.map(|digest| digest.to_string()).as_deref());
+                self.option_text(platform.as_deref());
+            }
             Source::Local { name, path } => {
                 self.tag("local").text(name).bytes(path.as_os_str().as_encoded_bytes());
             }

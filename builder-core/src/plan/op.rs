@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::BlobDigest;
+
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
@@ -44,6 +46,16 @@ pub enum Source {
     },
     /// The packages of a minimal Debian, unpacked and not yet configured.
     Debian(Debian),
+    /// An image by name: the store's, else a registry's.
+    Image {
+        /// As the user wrote it: `debian:bookworm`, `localhost:5000/app@sha256:...`.
+        reference: String,
+        /// Of the manifest, or of an index, where a frontend resolved the name
+        /// already.
+        digest: Option<BlobDigest>,
+        /// `os/arch[/variant]`; the build's where absent.
+        platform: Option<String>,
+    },
     /// A directory of this host as a tree to copy from or to mount: the build
     /// context. Walked only where it is used.
     Local {

@@ -9,6 +9,7 @@ use crate::fileop::FileOpError;
 use crate::image::ImageError;
 use crate::layer::LayerError;
 use crate::plan::Location;
+use crate::registry::RegistryError;
 use crate::source::debian::DebianError;
 use crate::source::local::ContextError;
 use crate::source::oci::OciError;
@@ -73,6 +74,9 @@ pub enum StepCause {
     /// A Debian base could not be made.
     #[error(transparent)]
     Debian(#[from] DebianError),
+    /// An image could not be had by its name.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// `--locked`, and the lock does not answer the recipe.
     #[error("the lock {} the recipe: run `phoenix lock`", if *.stale { "no longer fits" } else { "does not hold this base of" })]
     Locked {

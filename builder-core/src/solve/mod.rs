@@ -28,6 +28,7 @@ mod run_ahead;
 mod run_config;
 mod run_exec;
 mod run_file;
+mod run_image_source;
 mod run_source;
 mod schedule;
 mod secrets;

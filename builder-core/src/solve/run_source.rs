@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::decide::Decision;
 use super::error::StepCause;
+use super::run_image_source;
 use super::session::{LockMode, Step, lock, now};
 use super::value::{Base, Stacked, State, Value};
 use crate::cache::{Outcome, Record, SourceRecord};
@@ -55,6 +56,9 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
             })
         }
         Op::Debian(request) => debian_base(step, request),
+        Op::Image { reference, digest, platform } => {
+            run_image_source::run(step, reference, *digest, platform.as_deref())
+        }
     }
 }
 
@@ -71,7 +75,7 @@ fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
     })))
 }
 
-fn from_fetched(fetched: Fetched) -> SourceRecord {
+pub(super) fn from_fetched(fetched: Fetched) -> SourceRecord {
     let (name, digest) = fetched.base.map_or((None, None), |base| (base.name, base.digest));
     let run = Record::new(Outcome::Nothing, 0, 0);
     SourceRecord { config: fetched.config, layers: fetched.layers, digest, name, run }
@@ -85,7 +89,7 @@ fn unchanged(pin: &str, now: String, path: &Path) -> Result<(), StepCause> {
 }
 
 /// The source's state: from the cache by what pins its content, else fetched.
-fn found(
+pub(super) fn found(
     step: &mut Step<'_>,
     kind: &str,
     pin: &str,

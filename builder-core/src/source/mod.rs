@@ -16,6 +16,7 @@ use crate::layer::LayerDesc;
 pub mod debian;
 mod inflate;
 pub mod local;
+pub mod named;
 pub mod oci;
 pub mod rootfs;
 

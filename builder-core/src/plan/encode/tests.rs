@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::digest::BlobDigest;
 
 fn id(op: &Op) -> [u8; 32] {
     let mut encoder = Encoder::default();
@@ -47,6 +48,10 @@ fn sources() -> Vec<Op> {
     let Debian { suite: _, mirror: _, keyring: _, components: _, include: _, arch: _ } = &debian;
     let d = || debian.clone();
     let path = || PathBuf::from("/p");
+    let image = |reference: &str, digest, platform: Option<&str>| {
+        let platform = platform.map(str::to_owned);
+        Source::Image { reference: reference.into(), digest, platform }
+    };
     [
         Source::Scratch,
         Source::Rootfs { path: path() },
@@ -64,6 +69,12 @@ fn sources() -> Vec<Op> {
         Source::Debian(Debian { components: list(&["c"]), ..d() }),
         Source::Debian(Debian { include: list(&["c"]), ..d() }),
         Source::Debian(Debian { arch: text("a"), ..d() }),
+        image("r", None, None),
+        image("s", None, None),
+        image("r", Some(BlobDigest::of(b"d")), None),
+        image("r", Some(BlobDigest::of(b"e")), None),
+        image("r", None, Some("p")),
+        image("r", None, Some("q")),
     ]
     .map(Op::Source)
     .to_vec()
