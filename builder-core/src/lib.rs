@@ -52,6 +52,7 @@ pub mod cache;
 pub mod cancel;
 pub mod chain;
 pub mod digest;
+pub mod dockerfile;
 pub mod engine;
 pub mod error;
 pub mod event;

@@ -33,12 +33,19 @@ impl From<Range<usize>> for Span {
 }
 
 /// A value and where it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Spanned<T> {
     /// What.
     pub value: T,
     /// Where.
     pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// A value that was written at `span`.
+    pub fn new(value: T, span: impl Into<Span>) -> Self {
+        Self { value, span: span.into() }
+    }
 }
 
 /// The text of a user's file, with its lines found.
