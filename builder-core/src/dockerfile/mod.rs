@@ -1,6 +1,6 @@
 //! The Dockerfile: its text, its instructions, its variables, its checks.
 //!
-//! In: a [`SourceFile`]. Out: a [`Dockerfile`](ast::Dockerfile), or every
+//! In: a [`SourceFile`]. Out: a [`Dockerfile`], or every
 //! mistake that was found in it. Facts of the language are those of BuildKit
 //! 0.32 and of its reference; its words are used where it has them.
 //!

@@ -123,9 +123,9 @@ impl<'a> Lexer<'a> {
         }
         match stop {
             None => Ok(text),
-            Some(stop) => Err(format!(
-                "unexpected end of statement while looking for matching {stop}"
-            )),
+            Some(stop) => {
+                Err(format!("unexpected end of statement while looking for matching {stop}"))
+            }
         }
     }
 
@@ -361,9 +361,7 @@ impl<'a> Lexer<'a> {
     fn name(&mut self) -> &'a str {
         let rest = &self.word[self.at..];
         let len = match rest.chars().next() {
-            Some('0'..='9') => {
-                rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())
-            }
+            Some('0'..='9') => rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()),
             Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => 1,
             _ => rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
         };

@@ -70,11 +70,9 @@ impl Pattern {
     ) -> Result<String, String> {
         let mut text = String::new();
         let mut at = 0;
-        for found in self.compile(false, true)?.find_iter(value).take(if all {
-            usize::MAX
-        } else {
-            1
-        }) {
+        let times = if all { usize::MAX } else { 1 };
+        let regex = self.compile(false, true)?;
+        for found in regex.find_iter(value).take(times) {
             text.push_str(&value[at..found.start()]);
             text.push_str(by);
             at = found.end();
