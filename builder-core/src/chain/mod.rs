@@ -29,11 +29,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{CacheKey, DiffId};
 use crate::layer::{Compression, LayerPath};
 use crate::plan::key::Parts;
-use crate::plan::op::{ConfigPatch, Exec, FileOp};
+use crate::plan::op::{ConfigPatch, Exec, FileOp, HistoryLine};
 use crate::view::observe::{Answers, Pathset, PathsetError};
 
 /// The type of the artifact and of its payload.
-pub const KIND: &str = "application/vnd.phoenix.steps.v1+json+zstd";
+pub const KIND: &str = "application/vnd.phoenix.steps.v2+json+zstd";
 
 /// How an image was made from its base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +59,10 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// Its display name, which is its line in the image's history.
+    /// Its display name.
     pub name: String,
+    /// What the image's history says of it.
+    pub history: HistoryLine,
     /// The stage that it was written in.
     pub stage: String,
     /// What it does.

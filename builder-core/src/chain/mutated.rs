@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::mutate::{Rng, as_it_is, hammer};
-use crate::plan::op::{Command, Copy, ExecKind, Mount, MountKind, Network, Trace};
+use crate::plan::op::{
+    Command, Copy, CopySource, ExecKind, Mode, Mount, MountKind, Network, Security, Ulimit,
+};
 use crate::view::observe::Question;
 
 fn path(text: &str) -> LayerPath {
@@ -17,6 +19,7 @@ fn link(name: &str, act: Act) -> Link {
     let answers = Answers::from_plain(&[7; 32]).expect("two answers");
     Link {
         name: name.to_owned(),
+        history: HistoryLine::Says { created_by: name.to_owned(), comment: None },
         stage: "main".to_owned(),
         act,
         key: Some(CacheKey::from_bytes([1; 32])),
@@ -38,26 +41,26 @@ fn input() -> Input {
 
 fn chain() -> Chain {
     let kind = MountKind::Bind { input: 1, source: "src".into(), writable: false };
+    let nofile = Ulimit { name: "nofile".into(), soft: Some(9), hard: None };
     let exec = Exec {
-        command: Command::Shell("make".into()),
         env: vec![("A".into(), "1".into())],
-        workdir: None,
         user: Some("app".into()),
         network: Network::None,
+        security: Security::Insecure,
+        hosts: vec![("a".into(), "::1".into())],
+        ulimits: vec![nofile],
         timeout: Some(std::time::Duration::from_secs(9)),
         mounts: vec![Mount { target: "/m".into(), kind }],
-        kind: ExecKind::Step,
-        trace: Trace::On,
+        ..Exec::new(Command::Shell("make".into()), ExecKind::Step)
     };
-    let copy = Copy {
-        input: 1,
-        sources: vec![".".into()],
-        dest: "/app/".into(),
+    let inline = CopySource::Inline { name: "x".into(), content: b"\xff".to_vec() };
+    let mut copy = Copy {
         exclude: vec!["*.o".into()],
         owner: Some("app".into()),
-        mode: Some(0o644),
-        keep_mtime: false,
+        mode: Some(Mode::parse("u=rwX").expect("a mode")),
+        ..Copy::new([".".to_owned()], "/app/")
     };
+    copy.sources.push(inline);
     let write = FileOp::Write {
         path: "/x".into(),
         content: b"\xff\0text".to_vec(),

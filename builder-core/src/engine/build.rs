@@ -128,6 +128,8 @@ fn of_request<'a>(
         retest: request.retest,
         paranoid: request.paranoid,
         run_ahead: request.run_ahead,
+        agents: &request.ssh,
+        allow_insecure: request.allow_insecure,
         ..session(inner, &request.secrets, locks, stop, dry)
     }
 }

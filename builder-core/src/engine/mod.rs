@@ -39,6 +39,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Silent, Sink};
 use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
 use crate::image::Platform;
+pub use crate::solve::Agent;
 use crate::source::debian;
 use crate::store::Store;
 use crate::view::observe::Blind;

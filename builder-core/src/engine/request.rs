@@ -7,7 +7,7 @@ use crate::digest::BlobDigest;
 use crate::layer::Compression;
 use crate::output::Dest;
 use crate::plan::Plan;
-use crate::solve::{LockMode, NoCache, StepReport};
+use crate::solve::{Agent, LockMode, NoCache, StepReport};
 use crate::source::debian::LockFile;
 
 /// The kinds of outputs.
@@ -66,6 +66,10 @@ pub struct BuildRequest {
     pub compression: Compression,
     /// Values of secrets by id.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Agents for ssh mounts by id.
+    pub ssh: BTreeMap<String, Agent>,
+    /// Whether steps may be insecure that ask for it.
+    pub allow_insecure: bool,
     /// The config's `created`, in seconds since the Unix epoch
     /// (`SOURCE_DATE_EPOCH`); a constant where absent.
     pub created: Option<i64>,
@@ -95,6 +99,8 @@ impl BuildRequest {
             check_reproducible: false,
             compression: Compression::Gzip,
             secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            allow_insecure: false,
             created: None,
             annotations: BTreeMap::new(),
             lock: LockFile::default(),

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::Inner;
 use crate::exec::Cancel;
 use crate::layer::{Compression, Mtime};
-use crate::solve::{Locks, NoCache, Session};
+use crate::solve::{Agent, Locks, NoCache, Session};
+
+/// What all work gives that gives none.
+static NO_AGENTS: BTreeMap<String, Agent> = BTreeMap::new();
 
 /// A session with what the engine knows, and all else as it is by default.
 pub(super) fn session<'a>(
@@ -32,6 +35,8 @@ pub(super) fn session<'a>(
         blind: inner.blind,
         dry,
         secrets,
+        agents: &NO_AGENTS,
+        allow_insecure: false,
         proxy_env: &inner.proxy_env,
         debian: &inner.debian,
         locks,

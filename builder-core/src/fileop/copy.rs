@@ -13,29 +13,37 @@
 //! to those that they merge with.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::FileOpError;
 use super::draft::{Content, Draft, kind};
 use super::name;
 use super::pattern::{Excludes, Matched};
+use super::{FileOpError, Input, Inputs};
+use crate::digest::ContentDigest;
 use crate::layer::{Change, Kind, LayerPath, Meta, Mtime};
-use crate::plan::op::Copy;
+use crate::plan::op::{Copy, CopySource, ExcludeFrom, Mode, Unpack};
 use crate::view::passwd;
 use crate::view::{Node, NodeKind, Tree, lookup};
 
 /// A source that was found.
-struct Found {
-    /// Its name where it becomes a file in a directory.
-    name: Vec<u8>,
-    /// Where its links lead.
-    path: LayerPath,
-    node: Node,
+enum Found<'a> {
+    Named {
+        input: usize,
+        /// Its name where it becomes a file in a directory.
+        name: Vec<u8>,
+        /// Where its links lead.
+        path: LayerPath,
+        node: Node,
+    },
+    Inline {
+        name: &'a str,
+        content: &'a [u8],
+    },
 }
 
 struct Copier<'a, 'd> {
     op: &'a Copy,
-    source: &'a dyn Tree,
-    from_context: bool,
+    inputs: &'a Inputs,
     excludes: Excludes,
     owner: Option<(u32, u32)>,
     draft: &'a mut Draft<'d>,
@@ -43,14 +51,22 @@ struct Copier<'a, 'd> {
 
 pub(super) fn copy(
     op: &Copy,
-    source: &dyn Tree,
-    from_context: bool,
+    inputs: &Inputs,
     cwd: &str,
     draft: &mut Draft<'_>,
 ) -> Result<(), FileOpError> {
+    if op.parents {
+        return Err(FileOpError::Unsupported("copying with parents"));
+    }
+    if op.exclude_from == ExcludeFrom::Source && !op.exclude.is_empty() {
+        return Err(FileOpError::Unsupported("leaving out by paths below a source"));
+    }
+    if op.link {
+        return Err(FileOpError::Unsupported("copying as a link"));
+    }
     let excludes = Excludes::new(&op.exclude)?;
     let owner = owner(draft.target, op.owner.as_deref())?;
-    let mut copier = Copier { op, source, from_context, excludes, owner, draft };
+    let mut copier = Copier { op, inputs, excludes, owner, draft };
     let found = copier.sources()?;
     let clean = name::absolute(cwd, &op.dest);
     let dest = copier.draft.resolve(&name::path(&op.dest, &clean)?)?;
@@ -59,13 +75,21 @@ pub(super) fn copy(
     if into && !is_dir && dest.node.is_some() {
         return Err(FileOpError::NotADirectory { path: dest.path.display() });
     }
+    let at = |name: &[u8]| match into {
+        true => dest.path.join(name).map_err(|source| {
+            let path = op.dest.clone();
+            FileOpError::Path { path, source }
+        }),
+        false => Ok(dest.path.clone()),
+    };
     for found in found {
-        match (found.node.is_dir(), into) {
-            (true, _) => copier.directory(&found, &dest.path)?,
-            (false, false) => copier.file(&found, &dest.path)?,
-            (false, true) => {
-                let bad = |source| FileOpError::Path { path: op.dest.clone(), source };
-                copier.file(&found, &dest.path.join(&found.name).map_err(bad)?)?;
+        match &found {
+            Found::Inline { name, content } => copier.inline(content, &at(name.as_bytes())?)?,
+            Found::Named { input, path, node, .. } if node.is_dir() => {
+                copier.directory(*input, path, &dest.path)?;
+            }
+            Found::Named { input, name, path, node } => {
+                copier.leaf((*input, path), node, &at(name)?)?;
             }
         }
     }
@@ -85,66 +109,94 @@ pub(super) fn owner(
     .transpose()
 }
 
-impl Copier<'_, '_> {
-    fn sources(&self) -> Result<Vec<Found>, FileOpError> {
+impl<'a> Copier<'a, '_> {
+    fn input(&self, number: usize) -> Result<&'a Input, FileOpError> {
+        self.inputs.get(&number).ok_or(FileOpError::NoSource)
+    }
+
+    fn sources(&self) -> Result<Vec<Found<'a>>, FileOpError> {
         let mut all = Vec::new();
-        for text in &self.op.sources {
-            let clean = name::within(text)?;
-            let mut there = false;
-            let before = all.len();
-            for named in name::expand(self.source, &clean)? {
-                let lookup::Resolved { path, node } = lookup::resolve(self.source, &named)?;
-                let Some(node) = node else { continue };
-                there = true;
-                if !self.excludes.leave_out(&self.excludes.at(&path))
-                    || node.is_dir() && self.excludes.has_exceptions()
-                {
-                    all.push(Found { name: named.name().to_vec(), path, node });
+        for source in &self.op.sources {
+            match source {
+                CopySource::Inline { name, content } => all.push(Found::Inline { name, content }),
+                CopySource::Path { unpack: Unpack::Archives, .. } => {
+                    return Err(FileOpError::Unsupported("unpacking archives"));
                 }
-            }
-            if all.len() == before {
-                return Err(match there {
-                    true => FileOpError::Excluded { pattern: text.clone() },
-                    false => name::no_match(self.source, text, &clean),
-                });
+                CopySource::Path { input, path, unpack: Unpack::Never } => {
+                    self.named(*input, path, &mut all)?;
+                }
             }
         }
         Ok(all)
     }
 
-    fn meta(&self, path: &LayerPath, node: &Node) -> Result<Meta, FileOpError> {
+    fn named(&self, input: usize, text: &str, all: &mut Vec<Found<'a>>) -> Result<(), FileOpError> {
+        let tree = &*self.input(input)?.tree;
+        let clean = name::within(text)?;
+        let mut there = false;
+        let before = all.len();
+        for named in name::expand(tree, &clean)? {
+            let lookup::Resolved { path, node } = lookup::resolve(tree, &named)?;
+            let Some(node) = node else { continue };
+            there = true;
+            if !self.excludes.leave_out(&self.excludes.at(&path))
+                || node.is_dir() && self.excludes.has_exceptions()
+            {
+                all.push(Found::Named { input, name: named.name().to_vec(), path, node });
+            }
+        }
+        if all.len() > before || !there && self.op.allow_empty && name::has_glob(&clean) {
+            return Ok(());
+        }
+        Err(match there {
+            true => FileOpError::Excluded { pattern: text.to_owned() },
+            false => name::no_match(tree, text, &clean),
+        })
+    }
+
+    fn meta(&self, (input, path): (usize, &LayerPath), node: &Node) -> Result<Meta, FileOpError> {
         let from = &node.meta;
-        let mode = match node.kind {
-            NodeKind::Symlink { .. } => from.mode,
-            _ => self.op.mode.unwrap_or(from.mode),
+        let mode = match (&node.kind, &self.op.mode) {
+            (NodeKind::Symlink { .. }, _) | (_, None) => from.mode,
+            (_, Some(mode)) => mode.apply(from.mode, node.is_dir()),
         };
         let (uid, gid) = self.owner.unwrap_or((from.uid, from.gid));
-        let mtime = self.mtime(path, node)?;
+        let mtime = self.mtime(input, path, node)?;
         Ok(Meta { mode: mode & 0o7777, uid, gid, mtime, xattrs: from.xattrs.clone() })
     }
 
-    fn mtime(&self, path: &LayerPath, node: &Node) -> Result<Mtime, FileOpError> {
+    fn mtime(&self, input: usize, path: &LayerPath, node: &Node) -> Result<Mtime, FileOpError> {
         if !self.op.keep_mtime || node.is_dir() {
             return Ok(self.draft.mtime);
         }
-        Ok(self.source.host_mtime(path)?.unwrap_or(node.meta.mtime))
+        Ok(self.input(input)?.tree.host_mtime(path)?.unwrap_or(node.meta.mtime))
+    }
+
+    /// A file that the operation holds.
+    fn inline(&mut self, content: &[u8], to: &LayerPath) -> Result<(), FileOpError> {
+        let mode = self.op.mode.as_ref().map_or(0o644, |mode| mode.apply(0o644, false));
+        let meta = self.draft.meta(mode, self.owner);
+        let kind = Kind::File { size: content.len() as u64, content: ContentDigest::of(content) };
+        self.draft.put(to, meta, kind, Content::Inline(Arc::from(content)))
     }
 
     /// Anything but a directory.
-    fn file(&mut self, found: &Found, to: &LayerPath) -> Result<(), FileOpError> {
-        self.leaf(&found.path, &found.node, to)
-    }
-
-    fn leaf(&mut self, from: &LayerPath, node: &Node, to: &LayerPath) -> Result<(), FileOpError> {
+    fn leaf(
+        &mut self,
+        (input, from): (usize, &LayerPath),
+        node: &Node,
+        to: &LayerPath,
+    ) -> Result<(), FileOpError> {
         let Some(kind) = kind(node) else { return Ok(()) };
-        let meta = self.meta(from, node)?;
+        let meta = self.meta((input, from), node)?;
         let content = match kind {
-            Kind::File { .. } => Content::Copied(from.clone()),
+            Kind::File { .. } => Content::Copied(input, from.clone()),
             _ => Content::Nothing,
         };
-        let linked = matches!(kind, Kind::File { .. }) && !self.from_context;
+        let linked = matches!(kind, Kind::File { .. }) && !self.input(input)?.is_context;
         self.draft.put(to, meta, kind, content)?;
-        let group = node.links.as_ref().filter(|_| linked).map(|links| links.first.clone());
+        let group = node.links.as_ref().filter(|_| linked);
+        let group = group.map(|links| (input, links.first.clone()));
         if let Some(item) = self.draft.items.get_mut(to) {
             item.group = group;
         }
@@ -152,11 +204,16 @@ impl Copier<'_, '_> {
     }
 
     /// The content of a directory, in the order of paths.
-    fn directory(&mut self, found: &Found, to: &LayerPath) -> Result<(), FileOpError> {
+    fn directory(
+        &mut self,
+        input: usize,
+        from: &LayerPath,
+        to: &LayerPath,
+    ) -> Result<(), FileOpError> {
         self.destination(to)?;
-        let matched = self.excludes.at(&found.path);
+        let matched = self.excludes.at(from);
         // A stack and not recursion: the depth of a tree is not ours to choose.
-        let mut todo = self.children(&found.path, to, &matched)?;
+        let mut todo = self.children((input, from), to, &matched)?;
         // Directories that are left out, in case something below is not.
         let mut left_out: BTreeMap<LayerPath, Meta> = BTreeMap::new();
         while let Some(Child { from, to, node, matched }) = todo.pop() {
@@ -165,9 +222,9 @@ impl Copier<'_, '_> {
                 (true, false) => {}
                 (true, true) => {
                     if self.excludes.has_exceptions() {
-                        let meta = self.meta(&from, &node)?;
+                        let meta = self.meta((input, &from), &node)?;
                         left_out.insert(to.clone(), meta);
-                        todo.extend(self.children(&from, &to, &matched)?);
+                        todo.extend(self.children((input, &from), &to, &matched)?);
                     }
                 }
                 (false, is_dir) => {
@@ -177,11 +234,11 @@ impl Copier<'_, '_> {
                         }
                     }
                     if is_dir {
-                        let meta = self.meta(&from, &node)?;
+                        let meta = self.meta((input, &from), &node)?;
                         self.draft.put_directory(&to, meta)?;
-                        todo.extend(self.children(&from, &to, &matched)?);
+                        todo.extend(self.children((input, &from), &to, &matched)?);
                     } else {
-                        self.leaf(&from, &node, &to)?;
+                        self.leaf((input, &from), &node, &to)?;
                     }
                 }
             }
@@ -195,19 +252,20 @@ impl Copier<'_, '_> {
         if planned.is_none() && self.draft.target.node(to)?.is_some_and(|node| node.is_dir()) {
             return Ok(());
         }
-        let meta = self.draft.meta(self.op.mode.unwrap_or(0o755) & 0o7777, self.owner);
+        let mode = self.op.mode.as_ref().and_then(Mode::as_octal).unwrap_or(0o755);
+        let meta = self.draft.meta(mode, self.owner);
         self.draft.put_directory(to, meta)
     }
 
     /// The names in a directory, the last one first.
     fn children(
         &self,
-        from: &LayerPath,
+        (input, from): (usize, &LayerPath),
         to: &LayerPath,
         matched: &Matched,
     ) -> Result<Vec<Child>, FileOpError> {
         let mut children = Vec::new();
-        for (name, node) in self.source.list(from)?.into_iter().rev() {
+        for (name, node) in self.input(input)?.tree.list(from)?.into_iter().rev() {
             let bad = |source| FileOpError::Path { path: from.display(), source };
             let from = from.join(&name).map_err(bad)?;
             let to = to.join(&name).map_err(bad)?;
@@ -227,7 +285,7 @@ struct Child {
 
 /// Makes names of one file links to the first that was copied.
 fn link(draft: &mut Draft<'_>) {
-    let mut first: HashMap<LayerPath, LayerPath> = HashMap::new();
+    let mut first: HashMap<(usize, LayerPath), LayerPath> = HashMap::new();
     for (path, item) in &mut draft.items {
         let Some(group) = item.group.clone() else { continue };
         match first.get(&group) {

@@ -18,8 +18,8 @@ pub(super) enum Content {
     Nothing,
     /// The operation holds them.
     Inline(Arc<[u8]>),
-    /// A file of what is copied from.
-    Copied(LayerPath),
+    /// A file of an input that is copied from.
+    Copied(usize, LayerPath),
 }
 
 /// An entry with its content.
@@ -27,8 +27,8 @@ pub(super) enum Content {
 pub(super) struct Item {
     pub change: Change,
     pub content: Content,
-    /// The first name of the file's link group in what is copied from.
-    pub group: Option<LayerPath>,
+    /// The input and the first name there of the file's link group.
+    pub group: Option<(usize, LayerPath)>,
 }
 
 /// A digest that is not known yet.
@@ -67,6 +67,11 @@ impl<'a> Draft<'a> {
 
     /// Makes what is missing of the directories above `path`: 0755, 0:0.
     pub(super) fn parents(&mut self, path: &LayerPath) -> Result<(), FileOpError> {
+        self.parents_as(path, &self.meta(0o755, None))
+    }
+
+    /// The same, with another mode and owner.
+    pub(super) fn parents_as(&mut self, path: &LayerPath, meta: &Meta) -> Result<(), FileOpError> {
         // Most often the nearest is there.
         let Some(parent) = path.parent() else { return Ok(()) };
         if self.is_directory(&parent)? == Some(true) {
@@ -85,8 +90,7 @@ impl<'a> Draft<'a> {
             }
         }
         for path in missing {
-            let meta = self.meta(0o755, None);
-            self.insert(path, meta, Kind::Directory, Content::Nothing);
+            self.insert(path, meta.clone(), Kind::Directory, Content::Nothing);
         }
         Ok(())
     }

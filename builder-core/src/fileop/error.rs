@@ -99,6 +99,9 @@ pub enum FileOpError {
         /// As it was written.
         target: String,
     },
+    /// Something that is known and not built yet.
+    #[error("{0} is not supported yet")]
+    Unsupported(&'static str),
     /// A copy was given nothing to copy from: a defect of the caller.
     #[error("there is nothing to copy from")]
     NoSource,

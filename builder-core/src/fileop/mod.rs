@@ -21,6 +21,7 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use error::FileOpError;
@@ -38,9 +39,19 @@ pub struct Settings<'a> {
     pub cwd: &'a str,
     /// The time that everything gets which does not keep its own.
     pub mtime: Mtime,
-    /// Whether what is copied from is a context, whose files may change meanwhile.
-    pub from_context: bool,
 }
+
+/// A tree to copy from.
+#[derive(Clone)]
+pub struct Input {
+    /// Its files.
+    pub tree: Arc<dyn Tree>,
+    /// Whether it is a context, whose files may change meanwhile.
+    pub is_context: bool,
+}
+
+/// What an operation copies from, by the index of the vertex's input.
+pub type Inputs = BTreeMap<usize, Input>;
 
 /// Where a copy's destination is, before links are followed.
 ///
@@ -50,7 +61,7 @@ pub fn destination(cwd: &str, dest: &str) -> Result<LayerPath, FileOpError> {
     name::path(dest, &name::absolute(cwd, dest))
 }
 
-/// Resolves `op` over `target`, without writing anything. `source` is what a
+/// Resolves `op` over `target`, without writing anything. `inputs` are what a
 /// copy copies from; other operations take none.
 ///
 /// # Errors
@@ -58,26 +69,23 @@ pub fn destination(cwd: &str, dest: &str) -> Result<LayerPath, FileOpError> {
 pub fn prepare(
     op: &FileOp,
     target: &dyn Tree,
-    source: Option<Arc<dyn Tree>>,
+    inputs: Inputs,
     settings: &Settings<'_>,
 ) -> Result<Prepared, FileOpError> {
-    let Settings { cwd, mtime, from_context } = *settings;
+    let Settings { cwd, mtime } = *settings;
     let mut draft = Draft::new(target, mtime);
     match op {
-        FileOp::Copy(op) => {
-            let source = source.as_deref().ok_or(FileOpError::NoSource)?;
-            copy::copy(op, source, from_context, cwd, &mut draft)?;
-        }
+        FileOp::Copy(op) => copy::copy(op, &inputs, cwd, &mut draft)?,
         FileOp::Write { path, content, owner, mode } => {
             simple::write(&mut draft, cwd, path, content, (owner.as_deref(), *mode))?;
         }
-        FileOp::Mkdir { path, owner, mode } => {
-            simple::mkdir(&mut draft, cwd, path, (owner.as_deref(), *mode))?;
+        FileOp::Mkdir { path, owner, mode, applies } => {
+            simple::mkdir(&mut draft, cwd, path, (owner.as_deref(), *mode), *applies)?;
         }
         FileOp::Symlink { target, path } => simple::symlink(&mut draft, cwd, target, path)?,
         FileOp::Remove { paths, required } => {
             simple::remove(&mut draft, target, cwd, paths, *required)?;
         }
     }
-    Prepared::new(draft.items.into_iter().collect(), source, from_context)
+    Prepared::new(draft.items.into_iter().collect(), inputs)
 }

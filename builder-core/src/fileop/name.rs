@@ -47,6 +47,11 @@ pub(super) fn says_directory(text: &str) -> bool {
     text.is_empty() || text.ends_with('/') || matches!(text.rsplit('/').next(), Some("." | ".."))
 }
 
+/// Whether a part of a cleaned name is more than itself.
+pub(super) fn has_glob(clean: &[u8]) -> bool {
+    clean.split(|b| *b == b'/').any(is_glob)
+}
+
 /// Every path that a cleaned name or glob names, in order; links on the way are
 /// followed, the last one is not. A `**` at the end is a `*`: what is named is
 /// taken with all below it in any case.

@@ -1,11 +1,10 @@
 //! An operation resolved: what its key holds, and the layer it writes.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::FileOpError;
 use super::draft::{Content, Item};
+use super::{FileOpError, Input, Inputs};
 use crate::digest::ContentDigest;
 use crate::layer::{
     Change, Compression, Entry, Kind, LayerDesc, LayerError, LayerPath, LayerWriter,
@@ -27,20 +26,18 @@ pub(super) type Append<'a> =
 /// named by digest.
 pub struct Prepared {
     items: Vec<(LayerPath, Item)>,
-    source: Option<Arc<dyn Tree>>,
-    from_context: bool,
+    inputs: Inputs,
 }
 
 impl Prepared {
     pub(super) fn new(
         mut items: Vec<(LayerPath, Item)>,
-        source: Option<Arc<dyn Tree>>,
-        from_context: bool,
+        inputs: Inputs,
     ) -> Result<Self, FileOpError> {
-        if let Some(source) = &source {
-            digests(&mut items, source.as_ref(), from_context)?;
+        for (number, input) in &inputs {
+            digests(&mut items, *number, input)?;
         }
-        Ok(Self { items, source, from_context })
+        Ok(Self { items, inputs })
     }
 
     /// Named hashes for the operation's key: each entry enters exactly one of
@@ -108,58 +105,57 @@ impl Prepared {
             match &item.content {
                 Content::Nothing => append(&entry, None)?,
                 Content::Inline(bytes) => append(&entry, Some(&mut &bytes[..]))?,
-                Content::Copied(from) => {
-                    self.copy(append, &entry, from).map_err(|error| self.explain(from, error))?;
+                Content::Copied(number, from) => {
+                    let input = self.inputs.get(number).ok_or(FileOpError::NoSource)?;
+                    copy(append, &entry, (input, from)).map_err(|e| explain(input, from, e))?;
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn copy(
-        &self,
-        append: &mut Append<'_>,
-        entry: &Entry,
-        from: &LayerPath,
-    ) -> Result<(), FileOpError> {
-        let source = self.source.as_ref().ok_or(FileOpError::NoSource)?;
-        let Change::Present { kind: Kind::File { size, .. }, .. } = &entry.change else {
-            return Ok(append(entry, None)?);
-        };
-        let mut content = source.stream(from)?;
-        append(entry, Some(&mut content.by_ref().take(*size)))?;
-        // A file that grew is not the one that was hashed either. Its reader
-        // checks the whole once it is at the end.
-        let rest = content.read(&mut [0]);
-        match rest.map_err(|source| LayerError::Content { path: from.display(), source })? {
-            0 => Ok(()),
-            more => Err(FileOpError::Layer(LayerError::ContentLength {
-                path: from.display(),
-                expected: *size,
-                actual: size + more as u64,
-            })),
-        }
+fn copy(
+    append: &mut Append<'_>,
+    entry: &Entry,
+    (input, from): (&Input, &LayerPath),
+) -> Result<(), FileOpError> {
+    let Change::Present { kind: Kind::File { size, .. }, .. } = &entry.change else {
+        return Ok(append(entry, None)?);
+    };
+    let mut content = input.tree.stream(from)?;
+    append(entry, Some(&mut content.by_ref().take(*size)))?;
+    // A file that grew is not the one that was hashed either. Its reader
+    // checks the whole once it is at the end.
+    let rest = content.read(&mut [0]);
+    match rest.map_err(|source| LayerError::Content { path: from.display(), source })? {
+        0 => Ok(()),
+        more => Err(FileOpError::Layer(LayerError::ContentLength {
+            path: from.display(),
+            expected: *size,
+            actual: size + more as u64,
+        })),
     }
+}
 
-    /// Gives an error that says that a file of the context changed its name.
-    pub(super) fn explain(&self, from: &LayerPath, error: FileOpError) -> FileOpError {
-        let changed = match &error {
-            FileOpError::Layer(LayerError::Content { source, .. }) => {
-                source.get_ref().is_some_and(is_changed) || gone(source)
-            }
-            FileOpError::Layer(error) => {
-                matches!(error, LayerError::ContentDigest { .. } | LayerError::ContentLength { .. })
-            }
-            FileOpError::Tree(TreeError::Io { source, .. }) => gone(source),
-            FileOpError::Tree(error) => {
-                matches!(error, TreeError::Changed { .. } | TreeError::Type { .. })
-            }
-            _ => false,
-        };
-        match changed && self.from_context {
-            true => FileOpError::Changed { path: from.display() },
-            false => error,
+/// Gives an error that says that a file of the context changed its name.
+pub(super) fn explain(input: &Input, from: &LayerPath, error: FileOpError) -> FileOpError {
+    let changed = match &error {
+        FileOpError::Layer(LayerError::Content { source, .. }) => {
+            source.get_ref().is_some_and(is_changed) || gone(source)
         }
+        FileOpError::Layer(error) => {
+            matches!(error, LayerError::ContentDigest { .. } | LayerError::ContentLength { .. })
+        }
+        FileOpError::Tree(TreeError::Io { source, .. }) => gone(source),
+        FileOpError::Tree(error) => {
+            matches!(error, TreeError::Changed { .. } | TreeError::Type { .. })
+        }
+        _ => false,
+    };
+    match changed && input.is_context {
+        true => FileOpError::Changed { path: from.display() },
+        false => error,
     }
 }
 
@@ -183,15 +179,17 @@ fn top(group: &[(LayerPath, Item)], depth: usize) -> String {
 /// Fills in the digests of what is copied.
 fn digests(
     items: &mut [(LayerPath, Item)],
-    source: &dyn Tree,
-    from_context: bool,
+    number: usize,
+    Input { tree, is_context }: &Input,
 ) -> Result<(), FileOpError> {
+    let (source, from_context) = (tree.as_ref(), *is_context);
     let mut wanted: Vec<(&LayerPath, &mut ContentDigest)> = items
         .iter_mut()
         .filter_map(|(_, item)| match (&item.content, &mut item.change) {
-            (Content::Copied(from), Change::Present { kind: Kind::File { content, .. }, .. }) => {
-                Some((from, content))
-            }
+            (
+                Content::Copied(at, from),
+                Change::Present { kind: Kind::File { content, .. }, .. },
+            ) if *at == number => Some((from, content)),
             _ => None,
         })
         .collect();

@@ -8,6 +8,7 @@ use super::draft::{Content, Draft};
 use super::name;
 use crate::digest::ContentDigest;
 use crate::layer::{Kind, LayerPath};
+use crate::plan::op::Applies;
 use crate::view::{NodeKind, Tree, lookup};
 
 /// Linux's `PATH_MAX`, with which no link is longer.
@@ -37,10 +38,19 @@ pub(super) fn mkdir(
     cwd: &str,
     path: &str,
     (owner, mode): (Option<&str>, Option<u32>),
+    applies: Applies,
 ) -> Result<(), FileOpError> {
     let at = draft.resolve(&name::path(path, &name::absolute(cwd, path))?)?;
     let owner = self::owner(draft.target, owner)?;
     let mode = mode.map(|mode| mode & 0o7777);
+    if applies == Applies::Made {
+        if !at.node.as_ref().is_some_and(crate::view::Node::is_dir) {
+            let meta = draft.meta(mode.unwrap_or(0o755), owner);
+            draft.parents_as(&at.path, &meta)?;
+            draft.put_directory(&at.path, meta)?;
+        }
+        return Ok(());
+    }
     let Some(node) = at.node.filter(crate::view::Node::is_dir) else {
         let meta = draft.meta(mode.unwrap_or(0o755), owner);
         return draft.put_directory(&at.path, meta);

@@ -4,28 +4,25 @@ use std::io::Read as _;
 
 use proptest::prelude::*;
 
+use super::prepared::explain;
 use super::*;
 use crate::digest::ContentDigest;
 use crate::layer::LayerPath;
 use crate::layer::{Change, Kind, LayerError, Meta};
-use crate::plan::op::Copy;
+use crate::plan::op::{Applies, Copy, Mode};
 use crate::view::memory::Memory;
 use crate::view::{Links, Node, NodeKind, ReadAt, TreeError};
 
-fn settings(from_context: bool) -> Settings<'static> {
-    Settings { cwd: "/srv", mtime: Mtime { secs: 7, nanos: 0 }, from_context }
+fn settings() -> Settings<'static> {
+    Settings { cwd: "/srv", mtime: Mtime { secs: 7, nanos: 0 } }
+}
+
+fn input(tree: impl Tree + 'static, is_context: bool) -> Inputs {
+    [(1, Input { tree: Arc::new(tree), is_context })].into()
 }
 
 fn plain(sources: &[&str], dest: &str) -> Copy {
-    Copy {
-        input: 1,
-        sources: sources.iter().map(|s| (*s).to_owned()).collect(),
-        dest: dest.to_owned(),
-        exclude: Vec::new(),
-        owner: None,
-        mode: None,
-        keep_mtime: false,
-    }
+    Copy::new(sources.iter().map(|s| (*s).to_owned()), dest)
 }
 
 fn excluding(sources: &[&str], dest: &str, exclude: &[&str]) -> Copy {
@@ -33,11 +30,11 @@ fn excluding(sources: &[&str], dest: &str, exclude: &[&str]) -> Copy {
 }
 
 fn copied(copy: Copy, target: &Memory, source: &Memory) -> Result<Prepared, FileOpError> {
-    prepare(&FileOp::Copy(copy), target, Some(Arc::new(source.clone())), &settings(true))
+    prepare(&FileOp::Copy(copy), target, input(source.clone(), true), &settings())
 }
 
 fn done(op: FileOp, target: &Memory) -> Result<Prepared, FileOpError> {
-    prepare(&op, target, None, &settings(false))
+    prepare(&op, target, Inputs::new(), &settings())
 }
 
 /// Entries as text: `f /path MODE UID:GID`.
@@ -52,7 +49,7 @@ fn shown(prepared: Result<Prepared, FileOpError>) -> Result<Vec<String>, String>
             Change::Opaque => format!("opaque {path}"),
             Change::Hardlink { target } => format!("same {path} {}", target.display()),
             Change::Present { meta, kind } => {
-                assert_eq!(meta.mtime, settings(false).mtime, "{path}");
+                assert_eq!(meta.mtime, settings().mtime, "{path}");
                 let kind = match kind {
                     Kind::File { .. } => "file".to_owned(),
                     Kind::Directory => "dir".to_owned(),
@@ -232,7 +229,7 @@ fn excludes_leave_out_with_all_below() {
 fn owner_and_mode_are_those_asked_for_and_parents_are_roots() {
     let copy = Copy {
         owner: Some("app:www".to_owned()),
-        mode: Some(0o640),
+        mode: Some(Mode::octal(0o640)),
         ..plain(&["dir/sub"], "/p/x")
     };
     let expected = ["dir /p 755", "dir /p/x 640 1000:33", "file /p/x/two 640 1000:33"];
@@ -264,7 +261,7 @@ fn stage() -> Memory {
 #[test]
 fn copies_from_a_stage_keep_owners_links_and_attributes() {
     let op = FileOp::Copy(plain(&["out", "sock"], "/d"));
-    let prepared = prepare(&op, &target(), Some(Arc::new(stage())), &settings(false));
+    let prepared = prepare(&op, &target(), input(stage(), false), &settings());
     let xattrs = |prepared: &Prepared| {
         prepared.items().any(|(_, change)| match change {
             Change::Present { meta, .. } => meta.xattrs.contains_key(&b"user.x"[..]),
@@ -277,7 +274,7 @@ fn copies_from_a_stage_keep_owners_links_and_attributes() {
     let expected = ["dir /d 755", "dir /d/a 755", "file /d/a/c 644 5:0", "same /d/b /d/a/c"];
     assert_eq!(shown(prepared), Ok(expected.map(str::to_owned).to_vec()));
     let op = FileOp::Copy(Copy { keep_mtime: true, ..plain(&["out"], "/d") });
-    let prepared = prepare(&op, &target(), Some(Arc::new(stage())), &settings(false));
+    let prepared = prepare(&op, &target(), input(stage(), false), &settings());
     let times: Vec<i64> = prepared
         .expect("good")
         .items()
@@ -297,7 +294,12 @@ fn write_mkdir_and_symlink_change_what_must_change() {
         owner: Some("app".to_owned()),
         mode: None,
     };
-    let mkdir = |path: &str, mode| FileOp::Mkdir { path: path.to_owned(), owner: None, mode };
+    let mkdir = |path: &str, mode| FileOp::Mkdir {
+        path: path.to_owned(),
+        owner: None,
+        mode,
+        applies: Applies::Last,
+    };
     let link =
         |to: &str, path: &str| FileOp::Symlink { target: to.to_owned(), path: path.to_owned() };
     let table: [(FileOp, Result<&[&str], &str>); 17] = [
@@ -399,19 +401,18 @@ fn only_a_file_of_a_context_can_change_during_a_build() {
             }),
         ]
     };
-    let context = copied(plain(&["a.txt"], "/x"), &target(), &context()).expect("good");
+    let mut input = Input { tree: Arc::new(context()), is_context: true };
     for error in errors() {
         let text = error.to_string();
-        let changed = context.explain(&from, error).changed();
+        let changed = explain(&input, &from, error).changed();
         assert_eq!(changed, Some("/a.txt".to_owned()), "{text}");
     }
     let denied = std::io::ErrorKind::PermissionDenied.into();
     let denied = FileOpError::Tree(TreeError::Io { path: "/a.txt".to_owned(), source: denied });
-    assert_eq!(context.explain(&from, denied).changed(), None);
-    let op = FileOp::Copy(plain(&["other"], "/x"));
-    let stage = prepare(&op, &target(), Some(Arc::new(stage())), &settings(false)).expect("good");
+    assert_eq!(explain(&input, &from, denied).changed(), None);
+    input.is_context = false;
     let [damaged, ..] = errors();
-    assert_eq!(stage.explain(&from, damaged).changed(), None);
+    assert_eq!(explain(&input, &from, damaged).changed(), None);
 }
 
 /// A tree whose file `f` streams other bytes than those that were hashed.
@@ -464,7 +465,7 @@ fn what_is_written_is_what_the_key_says_or_an_error() {
     let copied = |streamed, from_context| {
         let source = Fickle(Memory::new().file("f", "one"), streamed);
         let op = FileOp::Copy(plain(&["f"], "/x"));
-        prepare(&op, &target(), Some(Arc::new(source)), &settings(from_context)).expect("good")
+        prepare(&op, &target(), input(source, from_context), &settings()).expect("good")
     };
     assert_eq!(
         appended(&copied("one", true)).expect("unchanged"),
@@ -501,7 +502,7 @@ proptest! {
     }
 }
 
-type Files = std::collections::BTreeMap<String, (u8, u32)>;
+type Files = BTreeMap<String, (u8, u32)>;
 
 /// Few names, contents and modes, so that equal trees are often met.
 fn tree_strategy() -> impl Strategy<Value = Files> {

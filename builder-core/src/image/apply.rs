@@ -23,6 +23,8 @@ impl ImageConfig {
             workdir,
             stop_signal,
             healthcheck,
+            shell,
+            onbuild,
             author,
         } = patch;
         if let Some(entrypoint) = entrypoint {
@@ -56,6 +58,15 @@ impl ImageConfig {
         if let Some(healthcheck) = healthcheck {
             self.config.healthcheck = Some(convert(healthcheck));
         }
+        for (name, list) in [("Shell", shell), ("OnBuild", onbuild)] {
+            match list {
+                Some(list) if list.is_empty() => drop(self.config.other.remove(name)),
+                Some(list) => {
+                    drop(self.config.other.insert(name.to_owned(), list.as_slice().into()));
+                }
+                None => {}
+            }
+        }
     }
 
     /// Sets a variable where it stands, or at the end.
@@ -70,14 +81,16 @@ impl ImageConfig {
 }
 
 fn convert(healthcheck: &op::Healthcheck) -> Healthcheck {
-    let op::Healthcheck { test, interval, timeout, start_period, retries } = healthcheck;
+    let op::Healthcheck { test, interval, timeout, start_period, start_interval, retries } =
+        healthcheck;
+    let other = start_interval.map(|nanos| ("StartInterval".to_owned(), nanos.into()));
     Healthcheck {
         test: test.clone(),
         interval: *interval,
         timeout: *timeout,
         start_period: *start_period,
         retries: retries.map(u64::from),
-        ..Healthcheck::default()
+        other: other.into_iter().collect(),
     }
 }
 
@@ -146,6 +159,33 @@ mod tests {
         assert_eq!(applied(&patch).config.cmd, argv(&["x"]));
         let patch = ConfigPatch { entrypoint: argv(&[]), ..ConfigPatch::default() };
         assert_eq!(applied(&patch).config.entrypoint, None);
+    }
+
+    #[test]
+    fn what_docker_adds_is_replaced_and_an_empty_list_takes_it_away() {
+        let mut config = config();
+        let check = op::Healthcheck {
+            test: vec!["NONE".into()],
+            interval: None,
+            timeout: None,
+            start_period: None,
+            start_interval: Some(5),
+            retries: None,
+        };
+        let (shell, onbuild) = (argv(&["/bin/bash", "-c"]), argv(&["RUN x"]));
+        let healthcheck = Some(check);
+        config.apply(&ConfigPatch { shell, onbuild, healthcheck, ..ConfigPatch::default() });
+        let json = serde_json::to_value(&config.config).expect("JSON");
+        assert_eq!(json["Shell"], serde_json::json!(["/bin/bash", "-c"]));
+        assert_eq!(json["OnBuild"], serde_json::json!(["RUN x"]));
+        assert_eq!(json["Healthcheck"]["StartInterval"], 5);
+        let onbuild = argv(&[]);
+        config.apply(&ConfigPatch { onbuild, ..ConfigPatch::default() });
+        let json = serde_json::to_value(&config.config).expect("JSON");
+        assert_eq!(
+            (&json["OnBuild"], &json["Shell"][0]),
+            (&serde_json::Value::Null, &"/bin/bash".into())
+        );
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! decided whether it is part of what an operation *is*.
 
 use super::op::{
-    Command, ConfigPatch, Copy, Debian, Exec, ExecKind, FileOp, Healthcheck, Mount, MountKind,
-    Network, Op, Sharing, Source, Trace,
+    Applies, CacheInitial, Command, ConfigPatch, Copy, CopySource, Debian, ExcludeFrom, Exec,
+    ExecKind, FileOp, Git, Healthcheck, Http, Mode, Mount, MountKind, Network, Op, Security,
+    Sharing, Source, Trace, Ulimit, Unpack,
 };
 
 /// Raised whenever the same operation may encode or behave otherwise than
 /// before, so that results of older versions are never taken for new ones.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Collects the bytes of a canonical encoding.
 #[derive(Default)]
@@ -134,8 +135,19 @@ impl Encoder {
                 self.option_text(digest.map(|digest| digest.to_string()).as_deref());
                 self.option_text(platform.as_deref());
             }
-            Source::Local { name, path } => {
+            Source::Local { name, path, ignore } => {
                 self.tag("local").text(name).bytes(path.as_os_str().as_encoded_bytes());
+                self.texts(ignore);
+            }
+            Source::Http(Http { url, name, checksum }) => {
+                self.tag("http").text(url).text(name);
+                self.option_text(checksum.map(|digest| digest.to_string()).as_deref());
+            }
+            Source::Git(git) => {
+                self.tag("git");
+                let Git { remote, reference, subdir, keep_git_dir, submodules, commit } = git;
+                self.text(remote).option_text(reference.as_deref()).text(subdir);
+                self.flag(*keep_git_dir).flag(*submodules).option_text(commit.as_deref());
             }
         }
     }
@@ -153,7 +165,22 @@ impl Encoder {
     }
 
     fn exec(&mut self, exec: &Exec) {
-        let Exec { command, env, workdir, user, network, timeout, mounts, kind, trace } = exec;
+        let Exec {
+            command,
+            env,
+            workdir,
+            user,
+            network,
+            security,
+            hosts,
+            hostname,
+            shm_size,
+            ulimits,
+            timeout,
+            mounts,
+            kind,
+            trace,
+        } = exec;
         match command {
             Command::Shell(script) => self.tag("shell").text(script),
             Command::Argv(argv) => self.tag("argv").texts(argv),
@@ -165,6 +192,13 @@ impl Encoder {
                 Network::Host => "host",
                 Network::None => "none",
             })
+            .tag(match security {
+                Security::Sandbox => "sandbox",
+                Security::Insecure => "insecure",
+            })
+            .pairs(hosts.iter().map(|(name, address)| (name, address)))
+            .option_text(hostname.as_deref())
+            .option_number(*shm_size)
             .tag(match kind {
                 ExecKind::Step => "step",
                 ExecKind::Packages => "packages",
@@ -174,7 +208,11 @@ impl Encoder {
             // that may wait differently long are not one step.
             .option_text(timeout.map(|limit| limit.as_nanos().to_string()).as_deref())
             .flag(*trace == Trace::On)
-            .number(mounts.len() as u64);
+            .number(ulimits.len() as u64);
+        for Ulimit { name, soft, hard } in ulimits {
+            self.text(name).option_number(*soft).option_number(*hard);
+        }
+        self.number(mounts.len() as u64);
         for mount in mounts {
             self.mount(mount);
         }
@@ -187,7 +225,7 @@ impl Encoder {
             MountKind::Bind { input, source, writable } => {
                 self.tag("bind").number(*input as u64).text(source).flag(*writable);
             }
-            MountKind::Cache { id, sharing, mode, uid, gid } => {
+            MountKind::Cache { id, sharing, mode, uid, gid, initial, readonly } => {
                 self.tag("cache").text(id);
                 self.tag(match sharing {
                     Sharing::Shared => "shared",
@@ -195,12 +233,21 @@ impl Encoder {
                     Sharing::Private => "private",
                 });
                 self.number(u64::from(*mode)).number(u64::from(*uid)).number(u64::from(*gid));
+                self.flag(*readonly).option(initial.as_ref(), |e, initial| {
+                    let CacheInitial { input, source } = initial;
+                    e.number(*input as u64).text(source);
+                });
             }
             MountKind::Tmpfs { size } => {
                 self.tag("tmpfs").option_number(*size);
             }
-            MountKind::Secret { id, env, mode, uid, gid, required } => {
-                self.tag("secret").text(id).option_text(env.as_deref());
+            MountKind::Secret { id, env, file, mode, uid, gid, required } => {
+                self.tag("secret").text(id).option_text(env.as_deref()).flag(*file);
+                self.number(u64::from(*mode)).number(u64::from(*uid)).number(u64::from(*gid));
+                self.flag(*required);
+            }
+            MountKind::Ssh { id, mode, uid, gid, required } => {
+                self.tag("ssh").text(id);
                 self.number(u64::from(*mode)).number(u64::from(*uid)).number(u64::from(*gid));
                 self.flag(*required);
             }
@@ -209,18 +256,21 @@ impl Encoder {
 
     fn file(&mut self, file: &FileOp) {
         match file {
-            FileOp::Copy(Copy { input, sources, dest, exclude, owner, mode, keep_mtime }) => {
-                self.tag("copy").number(*input as u64).texts(sources).text(dest).texts(exclude);
-                self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
-                self.flag(*keep_mtime);
+            FileOp::Copy(copy) => {
+                self.tag("copy");
+                self.copy(copy);
             }
             FileOp::Write { path, content, owner, mode } => {
                 self.tag("write").text(path).bytes(content);
                 self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
             }
-            FileOp::Mkdir { path, owner, mode } => {
+            FileOp::Mkdir { path, owner, mode, applies } => {
                 self.tag("mkdir").text(path);
                 self.option_text(owner.as_deref()).option_number(mode.map(u64::from));
+                self.tag(match applies {
+                    Applies::Last => "last",
+                    Applies::Made => "made",
+                });
             }
             FileOp::Symlink { target, path } => {
                 self.tag("symlink").text(target).text(path);
@@ -229,6 +279,42 @@ impl Encoder {
                 self.tag("remove").texts(paths).flag(*required);
             }
         }
+    }
+
+    fn copy(&mut self, copy: &Copy) {
+        let Copy {
+            sources,
+            dest,
+            exclude,
+            exclude_from,
+            owner,
+            mode,
+            keep_mtime,
+            parents,
+            link,
+            allow_empty,
+        } = copy;
+        self.number(sources.len() as u64);
+        for source in sources {
+            match source {
+                CopySource::Path { input, path, unpack } => {
+                    self.tag("path").number(*input as u64).text(path).tag(match unpack {
+                        Unpack::Never => "never",
+                        Unpack::Archives => "archives",
+                    });
+                }
+                CopySource::Inline { name, content } => {
+                    self.tag("inline").text(name).bytes(content);
+                }
+            }
+        }
+        self.text(dest).texts(exclude).tag(match exclude_from {
+            ExcludeFrom::Root => "root",
+            ExcludeFrom::Source => "source",
+        });
+        self.option_text(owner.as_deref());
+        self.option_text(mode.as_ref().map(Mode::to_string).as_deref());
+        self.flag(*keep_mtime).flag(*parents).flag(*link).flag(*allow_empty);
     }
 
     fn config(&mut self, patch: &ConfigPatch) {
@@ -243,9 +329,11 @@ impl Encoder {
             workdir,
             stop_signal,
             healthcheck,
+            shell,
+            onbuild,
             author,
         } = patch;
-        for argv in [entrypoint, cmd] {
+        for argv in [entrypoint, cmd, shell, onbuild] {
             self.option(argv.as_ref(), |e, argv| {
                 e.texts(argv);
             });
@@ -256,9 +344,11 @@ impl Encoder {
             self.option_text(text.as_deref());
         }
         self.option(healthcheck.as_ref(), |e, healthcheck| {
-            let Healthcheck { test, interval, timeout, start_period, retries } = healthcheck;
+            let Healthcheck { test, interval, timeout, start_period, start_interval, retries } =
+                healthcheck;
             e.texts(test);
-            for number in [*interval, *timeout, *start_period, retries.map(u64::from)] {
+            let retries = retries.map(u64::from);
+            for number in [*interval, *timeout, *start_period, *start_interval, retries] {
                 e.option_number(number);
             }
         });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::encode::{Encoder, VERSION};
-use super::op::Op;
+use super::op::{HistoryLine, Op};
 use crate::digest::VertexId;
 
 /// Where in a user's file something was written.
@@ -33,6 +33,8 @@ pub struct VertexMeta {
     pub location: Option<Location>,
     /// A result whose run is older than this does not stand.
     pub max_age: Option<Duration>,
+    /// What the image's history says of it.
+    pub history: HistoryLine,
 }
 
 /// One operation in the graph.
@@ -213,10 +215,15 @@ fn again(vertex: &mut Vertex, meta: VertexMeta) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::op::{FileOp, Source};
+    use crate::plan::op::{Applies, FileOp, Source};
 
     fn mkdir(path: &str) -> Op {
-        Op::File(FileOp::Mkdir { path: path.into(), owner: None, mode: None })
+        Op::File(FileOp::Mkdir {
+            path: path.into(),
+            owner: None,
+            mode: None,
+            applies: Applies::Last,
+        })
     }
 
     fn meta(step: Option<&str>, stage: &str, max_age: Option<u64>) -> VertexMeta {

@@ -13,7 +13,8 @@
 //! | root file system | the state's layers by diffID |
 //! | bind mounts | content of the mounted tree, with the times that it shows |
 //! | cache mounts | keys of the ancestors' executions that mounted the same id |
-//! | presence of each secret | the request |
+//! | presence of each secret and agent | the request |
+//! | security, hosts, host name, size of /dev/shm, limits, where they are not the usual ones | the operation |
 //!
 //! | enters a file operation's key | |
 //! |---|---|

@@ -10,6 +10,8 @@
 mod encode;
 mod graph;
 pub mod key;
+mod mode;
 pub mod op;
 
 pub use graph::{Location, Plan, PlanBuilder, Target, TargetTest, Vertex, VertexMeta};
+pub use op::HistoryLine;

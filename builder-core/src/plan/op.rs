@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::mode::{Mode, ModeError};
 use crate::digest::BlobDigest;
 
 /// One operation.
@@ -63,7 +64,77 @@ pub enum Source {
         name: String,
         /// Absolute path on this host; not part of any key.
         path: PathBuf,
+        /// What is not there for the build, by the rules of `.dockerignore`;
+        /// directories that are left out whole are never entered.
+        ignore: Vec<String>,
     },
+    /// A file from a web server: a state whose root holds that one file.
+    Http(Http),
+    /// The files of a commit: a state whose root holds them.
+    Git(Git),
+}
+
+/// A file to download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// `http:` or `https:`; credentials in it are sent and never shown.
+    pub url: String,
+    /// The file's name in the tree ([`file_name_of`] says what a URL calls it).
+    pub name: String,
+    /// What it must be. No network is used where the store has that.
+    pub checksum: Option<BlobDigest>,
+}
+
+/// The name that BuildKit gives to the file of a URL: the last part of its path.
+#[must_use]
+pub fn file_name_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once('/').map_or("", |(_, path)| path);
+    match path.trim_end_matches('/').rsplit('/').next() {
+        None | Some("" | "." | "..") => "__unnamed__".to_owned(),
+        Some(name) => percent_decoded(name),
+    }
+}
+
+/// `%2B` as `+`, where that gives a file's name.
+fn percent_decoded(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        let value = digits.filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()));
+        match value.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    let plain = |text: &String| !text.contains(['/', '\0']) && text != "." && text != "..";
+    String::from_utf8(bytes).ok().filter(plain).unwrap_or_else(|| name.to_owned())
+}
+
+/// A commit of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    /// Where it is, as `git clone` takes it: `https:`, `ssh:`, `git:`, `file:`
+    /// or `user@host:path`.
+    pub remote: String,
+    /// Branch, tag, full reference or commit; the remote's `HEAD` where absent.
+    pub reference: Option<String>,
+    /// The directory whose content is taken; the whole where empty.
+    pub subdir: String,
+    /// Whether `.git` stays.
+    pub keep_git_dir: bool,
+    /// Whether submodules are fetched too.
+    pub submodules: bool,
+    /// The commit that it must be: all digits or the first of them.
+    pub commit: Option<String>,
 }
 
 /// What `from: {debian: ...}` asks for.
@@ -145,6 +216,48 @@ pub enum ExecKind {
     Test,
 }
 
+/// What a process may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// As in a container of Docker.
+    #[default]
+    Sandbox,
+    /// All capabilities and system calls. The build must allow it.
+    Insecure,
+}
+
+/// A limit of a process (`setrlimit(2)`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ulimit {
+    /// `nofile`, `nproc`, ...
+    pub name: String,
+    /// What counts at first; none where absent.
+    pub soft: Option<u64>,
+    /// Up to what the process may raise it; none where absent.
+    pub hard: Option<u64>,
+}
+
+/// The names of limits, as [`Ulimit::name`] takes them.
+pub const ULIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +272,16 @@ pub struct Exec {
     pub user: Option<String>,
     /// Network access.
     pub network: Network,
+    /// What it may do.
+    pub security: Security,
+    /// Names and addresses over those of `/etc/hosts`, in order.
+    pub hosts: Vec<(String, String)>,
+    /// The host name that it sees; a constant where absent.
+    pub hostname: Option<String>,
+    /// The size of `/dev/shm` in bytes; 64 MiB where absent.
+    pub shm_size: Option<u64>,
+    /// Limits other than the usual ones.
+    pub ulimits: Vec<Ulimit>,
     /// It is killed when it runs longer. Not part of the key.
     pub timeout: Option<Duration>,
     /// What is mounted into its root.
@@ -167,6 +290,37 @@ pub struct Exec {
     pub kind: ExecKind,
     /// Whether what it looks at is recorded. Not part of the key.
     pub trace: Trace,
+}
+
+impl Exec {
+    /// `command` with everything else as it usually is: a base to change.
+    #[must_use]
+    pub fn new(command: Command, kind: ExecKind) -> Self {
+        Self {
+            command,
+            env: Vec::new(),
+            workdir: None,
+            user: None,
+            network: Network::default(),
+            security: Security::default(),
+            hosts: Vec::new(),
+            hostname: None,
+            shm_size: None,
+            ulimits: Vec::new(),
+            timeout: None,
+            mounts: Vec::new(),
+            kind,
+            trace: Trace::default(),
+        }
+    }
+
+    /// The ids of the agents that it may ask for keys.
+    pub fn ssh(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Ssh { id, .. } => Some(id.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// Something mounted into a step's root.
@@ -196,7 +350,8 @@ pub enum Sharing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum MountKind {
-    /// A path of another input, served as a view; writes to it are thrown away.
+    /// A file or directory of another input, served as a view; writes to it are
+    /// thrown away.
     Bind {
         /// Index into the vertex's inputs (never 0).
         input: usize,
@@ -217,6 +372,10 @@ pub enum MountKind {
         uid: u32,
         /// Group of its root when it is made.
         gid: u32,
+        /// What it holds when it is made, where that is not nothing.
+        initial: Option<CacheInitial>,
+        /// Whether the step may only read it.
+        readonly: bool,
     },
     /// An empty file system in memory.
     Tmpfs {
@@ -227,8 +386,10 @@ pub enum MountKind {
     Secret {
         /// Which.
         id: String,
-        /// The environment variable that holds it, instead of a file at `target`.
+        /// The environment variable that holds it.
         env: Option<String>,
+        /// Whether a file at `target` holds it.
+        file: bool,
         /// Mode of the file.
         mode: u32,
         /// Owner of the file.
@@ -238,6 +399,31 @@ pub enum MountKind {
         /// Whether it is an error when the secret is not given.
         required: bool,
     },
+    /// The socket of an agent that the request gives; it is in no key but for
+    /// whether it is given. `SSH_AUTH_SOCK` names the first of a step, unless
+    /// the step says it otherwise.
+    Ssh {
+        /// Which (`default`).
+        id: String,
+        /// Mode of the socket.
+        mode: u32,
+        /// Owner of the socket.
+        uid: u32,
+        /// Group of the socket.
+        gid: u32,
+        /// Whether it is an error when the agent is not given.
+        required: bool,
+    },
+}
+
+/// What a cache mount holds when it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheInitial {
+    /// Index into the vertex's inputs (never 0).
+    pub input: usize,
+    /// A directory within that input; its root where empty.
+    pub source: String,
 }
 
 /// A change of files that needs no process.
@@ -265,6 +451,8 @@ pub enum FileOp {
         owner: Option<String>,
         /// Permission bits; `0o755` where absent.
         mode: Option<u32>,
+        /// To which directories owner and mode apply.
+        applies: Applies,
     },
     /// Makes a symbolic link.
     Symlink {
@@ -282,25 +470,148 @@ pub enum FileOp {
     },
 }
 
-/// A copy by the rules of the Dockerfile's `COPY`.
+/// To which directories of a path owner and mode apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Applies {
+    /// To the last, whether it is made or was there; parents are made 0755, 0:0.
+    #[default]
+    Last,
+    /// To those that are made, parents too; what was there stays as it is. So
+    /// does `WORKDIR`.
+    Made,
+}
+
+/// A copy by the rules of the Dockerfile's `COPY`, of any number of sources in
+/// order, as one layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
-    /// Index into the vertex's inputs (never 0).
-    pub input: usize,
-    /// Paths or globs within that input.
-    pub sources: Vec<String>,
+    /// What is copied.
+    pub sources: Vec<CopySource>,
     /// Where to; a directory if it ends with `/`, is one, or there is more
     /// than one source.
     pub dest: String,
-    /// Globs of what is left out, relative to the input's root.
+    /// What is left out, by the rules of `.dockerignore`.
     pub exclude: Vec<String>,
+    /// Where the paths begin that `exclude` speaks of.
+    pub exclude_from: ExcludeFrom,
     /// `user[:group]`; where absent 0:0 from a context, as it is from a stage.
     pub owner: Option<String>,
-    /// Permission bits for files and directories alike; as it is where absent.
-    pub mode: Option<u32>,
+    /// Permission bits for files and directories alike; as they are where absent.
+    pub mode: Option<Mode>,
     /// Whether the source's modification times are kept (and are in the key).
     pub keep_mtime: bool,
+    /// Whether the directories that a source is in are made below `dest` too,
+    /// those before a `/./` in it left out. Its globs then are those of
+    /// `.dockerignore`.
+    pub parents: bool,
+    /// Whether the layer is made without a look at what is below it (but for
+    /// names of owners): no link of the destination is followed, all parents
+    /// are in the layer, 0755, 0:0.
+    pub link: bool,
+    /// Whether a glob may match nothing.
+    pub allow_empty: bool,
+}
+
+impl Copy {
+    /// `sources` of input 1 to `dest`, with everything else as it usually is: a
+    /// base to change.
+    #[must_use]
+    pub fn new(sources: impl IntoIterator<Item = String>, dest: impl Into<String>) -> Self {
+        let source = |path| CopySource::Path { input: 1, path, unpack: Unpack::Never };
+        Self {
+            sources: sources.into_iter().map(source).collect(),
+            dest: dest.into(),
+            exclude: Vec::new(),
+            exclude_from: ExcludeFrom::Root,
+            owner: None,
+            mode: None,
+            keep_mtime: false,
+            parents: false,
+            link: false,
+            allow_empty: false,
+        }
+    }
+
+    /// The inputs that it copies from, each once, in order.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<usize> {
+        let input = |source: &CopySource| match source {
+            CopySource::Path { input, .. } => Some(*input),
+            CopySource::Inline { .. } => None,
+        };
+        let mut inputs: Vec<usize> = self.sources.iter().filter_map(input).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        inputs
+    }
+}
+
+/// Where the paths begin that a copy's `exclude` speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExcludeFrom {
+    /// At the root of the input.
+    #[default]
+    Root,
+    /// At each directory that is copied, so that files named themselves are
+    /// never left out. So does a Dockerfile's `COPY`.
+    Source,
+}
+
+/// One source of a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum CopySource {
+    /// A path or glob within an input. `*` and `?` match no slash; `**` matches
+    /// any number of directories, which it does not in a Dockerfile's `COPY`.
+    Path {
+        /// Index into the vertex's inputs (never 0).
+        input: usize,
+        /// Below that input's root.
+        path: String,
+        /// What is done with archives.
+        unpack: Unpack,
+    },
+    /// A file that the operation holds, mode 0644.
+    Inline {
+        /// Its name.
+        name: String,
+        /// The bytes.
+        content: Vec<u8>,
+    },
+}
+
+/// What a copy does with a file that is a tar archive, compressed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpack {
+    /// It is copied as any other file.
+    #[default]
+    Never,
+    /// Its files are copied into the destination, which is a directory. What is
+    /// no archive is copied. So does `ADD`, with `--unpack` too.
+    Archives,
+}
+
+/// What the image's history says of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum HistoryLine {
+    /// The vertex's display name.
+    #[default]
+    Name,
+    /// This.
+    Says {
+        /// What made it (`RUN /bin/sh -c make # buildkit`).
+        created_by: String,
+        /// More about it (`buildkit.dockerfile.v0`).
+        comment: Option<String>,
+    },
+    /// Nothing: for changes of the config that another operation's line tells
+    /// of. What made a layer has a line with its name all the same.
+    Nothing,
 }
 
 /// A health check in the image's config (a Docker extension of OCI's).
@@ -317,6 +628,9 @@ pub struct Healthcheck {
     /// Grace at the start, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_period: Option<u64>,
+    /// Between two checks of that time, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<u64>,
     /// How many failures in a row make it unhealthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
@@ -347,6 +661,12 @@ pub struct ConfigPatch {
     pub stop_signal: Option<String>,
     /// Replaces the health check.
     pub healthcheck: Option<Healthcheck>,
+    /// Replaces the shell that a Dockerfile's shell forms run in; none where
+    /// empty.
+    pub shell: Option<Vec<String>>,
+    /// Replaces the instructions for a Dockerfile that builds on the image; none
+    /// where empty.
+    pub onbuild: Option<Vec<String>>,
     /// Replaces the author.
     pub author: Option<String>,
 }

@@ -23,6 +23,8 @@ pub(super) fn config(decoder: &Decoder<'_>, node: &Node) -> Option<ConfigPatch> 
         workdir: optional(&map, "workdir", |node| decoder.filled(node)),
         stop_signal: optional(&map, "stop_signal", |node| signal(decoder, node)),
         healthcheck: optional(&map, "healthcheck", |node| healthcheck(decoder, node)),
+        shell: None,
+        onbuild: None,
         author: optional(&map, "author", |node| decoder.text(node)),
     })
 }
@@ -72,6 +74,7 @@ fn healthcheck(decoder: &Decoder<'_>, node: &Node) -> Option<Healthcheck> {
         interval: None,
         timeout: None,
         start_period: None,
+        start_interval: None,
         retries: None,
     };
     if node.text().is_some_and(|text| text == "false") {
@@ -87,6 +90,7 @@ fn healthcheck(decoder: &Decoder<'_>, node: &Node) -> Option<Healthcheck> {
         interval: nanos("interval"),
         timeout: nanos("timeout"),
         start_period: nanos("start_period"),
+        start_interval: None,
         retries: optional(&map, "retries", |node| decoder.integer(node)),
         test: test?,
     })

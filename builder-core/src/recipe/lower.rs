@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::model::{Action, From, Input, Recipe, Stage, Step};
 use crate::digest::VertexId;
 use crate::frontend::{Class, Span, Spanned};
-use crate::plan::op::{ConfigPatch, FileOp, MountKind, Op, Source};
+use crate::plan::op::{Applies, ConfigPatch, FileOp, MountKind, Op, Source};
 use crate::plan::{Plan, PlanBuilder, Target, TargetTest, VertexMeta};
 
 /// Annotation that names an image's base.
@@ -206,7 +206,8 @@ impl<'a> Lowering<'a> {
         }
         let path = self.decoder.base.to_owned();
         let meta = self.meta(stage, span, "context");
-        let op = Op::Source(Source::Local { name: "context".to_owned(), path });
+        let (name, ignore) = ("context".to_owned(), Vec::new());
+        let op = Op::Source(Source::Local { name, path, ignore });
         *self.context.insert(self.builder.add(op, &[], meta))
     }
 
@@ -226,7 +227,8 @@ impl<'a> Lowering<'a> {
             Action::Files(ops) => ops.iter().cloned().map(Op::File).collect(),
             Action::Config(patch) => vec![Op::Config(patch.clone())],
             Action::Workdir(path) => {
-                let mkdir = FileOp::Mkdir { path: path.clone(), owner: None, mode: None };
+                let applies = Applies::Last;
+                let mkdir = FileOp::Mkdir { path: path.clone(), owner: None, mode: None, applies };
                 let patch = ConfigPatch { workdir: Some(path.clone()), ..Default::default() };
                 vec![Op::File(mkdir), Op::Config(patch)]
             }

@@ -26,17 +26,7 @@ pub(super) fn run(decoder: &Decoder<'_>, node: &Node, test: bool) -> Option<Made
 
 /// A command with no options.
 pub(super) fn plain(command: Command, kind: ExecKind) -> Exec {
-    Exec {
-        command,
-        env: Vec::new(),
-        workdir: None,
-        user: None,
-        network: Network::Host,
-        timeout: None,
-        mounts: Vec::new(),
-        kind,
-        trace: Trace::On,
-    }
+    Exec::new(command, kind)
 }
 
 fn mapping(
@@ -110,6 +100,8 @@ fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<
                 mode: mode(0o755),
                 uid: id("uid"),
                 gid: id("gid"),
+                initial: None,
+                readonly: false,
             }
         }
         "tmpfs" => match decoder.boolean(value)? {
@@ -119,6 +111,7 @@ fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<
         _ => MountKind::Secret {
             id: secret(decoder, value)?,
             env: optional(&map, "env", |node| decoder.filled(node)),
+            file: map.get("env").is_none(),
             mode: mode(0o400),
             uid: id("uid"),
             gid: id("gid"),

@@ -5,7 +5,7 @@ use super::model::{Action, Input, Step};
 use super::node::{Kind, Node};
 use super::{keys, packages, run, scalar};
 use crate::frontend::{Span, Spanned};
-use crate::plan::op::{ConfigPatch, Copy, FileOp};
+use crate::plan::op::{Applies, ConfigPatch, Copy, CopySource, FileOp, Mode};
 
 /// What an action needs beside itself.
 pub(super) struct Made {
@@ -121,8 +121,12 @@ fn files(decoder: &Decoder<'_>, verb: &str, node: &Node) -> Option<(String, Vec<
             let at = map.as_ref().map_or(Some(node), |map| decoder.required(map, "path"))?;
             let (owner, mode) = map.map_or((None, None), |map| permissions(decoder, &map));
             let paths = decoder.texts(at)?;
-            let make =
-                |path: &String| FileOp::Mkdir { path: path.clone(), owner: owner.clone(), mode };
+            let make = |path: &String| FileOp::Mkdir {
+                path: path.clone(),
+                owner: owner.clone(),
+                mode,
+                applies: Applies::Last,
+            };
             Some((paths.join(" "), paths.iter().map(make).collect()))
         }
         "symlink" => {
@@ -158,7 +162,7 @@ fn copy(decoder: &Decoder<'_>, node: &Node) -> Option<Made> {
         }
         let mut sources = within(decoder, texts)?;
         let dest = sources.pop()?;
-        return Some(copied(Input::Context, plain_copy(sources, dest)));
+        return Some(copied(Input::Context, Copy::new(sources, dest)));
     }
     let map = decoder.map(node, "`copy`", keys::COPY)?;
     let sources = decoder.required(&map, "src").and_then(|node| decoder.one_or_more(node));
@@ -168,20 +172,9 @@ fn copy(decoder: &Decoder<'_>, node: &Node) -> Option<Made> {
     let exclude = optional(&map, "exclude", |node| decoder.texts(node)).unwrap_or_default();
     let keep_mtime = optional(&map, "keep_mtime", |node| decoder.boolean(node)).unwrap_or(false);
     let sources = within(decoder, sources?)?;
-    let copy = Copy { exclude, owner, mode, keep_mtime, ..plain_copy(sources, dest?) };
+    let mode = mode.map(Mode::octal);
+    let copy = Copy { exclude, owner, mode, keep_mtime, ..Copy::new(sources, dest?) };
     Some(copied(from?, copy))
-}
-
-fn plain_copy(sources: Vec<String>, dest: String) -> Copy {
-    Copy {
-        input: 1,
-        sources,
-        dest,
-        exclude: Vec::new(),
-        owner: None,
-        mode: None,
-        keep_mtime: false,
-    }
 }
 
 fn copied(from: Input, copy: Copy) -> Made {
@@ -189,7 +182,12 @@ fn copied(from: Input, copy: Copy) -> Made {
         Input::Context => String::new(),
         Input::Stage(stage) => format!("{}:", stage.value),
     };
-    let title = brief(&format!("copy {stage}{} -> {}", copy.sources.join(" "), copy.dest));
+    let name = |source: &CopySource| match source {
+        CopySource::Path { path, .. } => path.clone(),
+        CopySource::Inline { name, .. } => name.clone(),
+    };
+    let sources: Vec<String> = copy.sources.iter().map(name).collect();
+    let title = brief(&format!("copy {stage}{} -> {}", sources.join(" "), copy.dest));
     Made { title, inputs: vec![from], action: Action::Files(vec![FileOp::Copy(copy)]) }
 }
 

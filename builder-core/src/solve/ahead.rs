@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::session::Session;
 use crate::layer::LayerPath;
-use crate::plan::op::{FileOp, Op, Source};
+use crate::plan::op::{CopySource, FileOp, Op, Source};
 use crate::plan::{Plan, Vertex};
 
 /// Looks at what the copies among `vertices` name plainly, until `over`.
@@ -20,12 +20,13 @@ pub(super) fn look(session: &Session<'_>, plan: &Plan, vertices: &[&Vertex], ove
         if !copy.exclude.is_empty() {
             continue;
         }
-        let input = vertex.inputs.get(copy.input).and_then(|id| plan.vertex(*id));
-        let Some(Op::Source(Source::Local { path, .. })) = input.map(|input| &input.op) else {
-            continue;
-        };
-        let Ok(context) = session.context(path) else { return };
         for source in &copy.sources {
+            let CopySource::Path { input, path: source, .. } = source else { continue };
+            let input = vertex.inputs.get(*input).and_then(|id| plan.vertex(*id));
+            let Some(Op::Source(Source::Local { path, .. })) = input.map(|input| &input.op) else {
+                continue;
+            };
+            let Ok(context) = session.context(path) else { return };
             // A pattern names nothing itself, and is passed over.
             if let Ok(source) = LayerPath::new(source) {
                 context.look_ahead(&source, &stop);

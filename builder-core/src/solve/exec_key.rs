@@ -7,7 +7,9 @@ use crate::digest::CacheKey;
 use crate::image::Platform;
 use crate::layer::Mtime;
 use crate::plan::key::Parts;
-use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing};
+use crate::plan::op::{
+    CacheInitial, Command, Exec, ExecKind, Mount, MountKind, Network, Security, Sharing, Ulimit,
+};
 use crate::view::observe;
 use crate::view::passwd::User;
 
@@ -32,6 +34,8 @@ pub(super) struct Seen<'a> {
     pub bound: &'a [Option<String>],
     /// Which secrets are given.
     pub secrets: &'a BTreeSet<String>,
+    /// Which agents are given.
+    pub agents: &'a BTreeSet<String>,
     /// The executions behind cache mounts.
     pub caches: &'a BTreeMap<String, BTreeSet<CacheKey>>,
 }
@@ -114,6 +118,11 @@ fn common(exec: &Exec, seen: &Seen<'_>) -> Parts {
         workdir: _, // in `seen.cwd`, resolved
         user: _,    // in `seen.user`, or the config's
         network,
+        security,
+        hosts,
+        hostname,
+        shm_size,
+        ulimits,
         timeout: _, // a success is the same whatever time it was allowed
         mounts,
         kind,
@@ -136,6 +145,22 @@ fn common(exec: &Exec, seen: &Seen<'_>) -> Parts {
     parts.push("user", seen.user);
     parts.push("working directory", seen.cwd);
     parts.push("network", if *network == Network::None { "none" } else { "host" });
+    // What is as it usually is has no part, so that old keys stand.
+    if *security == Security::Insecure {
+        parts.push("security", "insecure");
+    }
+    for (at, (name, address)) in hosts.iter().enumerate() {
+        parts.push(format!("host {at}"), format!("{name:?} at {address:?}"));
+    }
+    if let Some(hostname) = hostname {
+        parts.push("host name", hostname);
+    }
+    if let Some(size) = shm_size {
+        parts.push("size of /dev/shm", size.to_string());
+    }
+    for Ulimit { name, soft, hard } in ulimits {
+        parts.push(format!("limit {name}"), format!("{soft:?} of {hard:?}"));
+    }
     for (name, value) in seen.env {
         parts.push(format!("variable {name}"), value);
     }
@@ -164,14 +189,19 @@ fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, seen: &Seen<'_>) {
             // Its content stands for the input.
             parts.push(name, format!("bind {source:?} at {target:?} {access}"));
         }
-        MountKind::Cache { id, sharing, mode, uid, gid } => {
+        MountKind::Cache { id, sharing, mode, uid, gid, initial, readonly } => {
             let sharing = match sharing {
                 Sharing::Shared => "shared",
                 Sharing::Locked => "locked",
                 Sharing::Private => "private",
             };
             let owner = format!("{mode:o} {uid}:{gid}");
-            parts.push(name, format!("cache {id:?} at {target:?} {sharing} {owner}"));
+            let access = if *readonly { " read-only" } else { "" };
+            // Its content stands for the input.
+            let first = initial.as_ref().map(|CacheInitial { input: _, source }| source);
+            let first = first.map_or_else(String::new, |source| format!(" first {source:?}"));
+            let text = format!("cache {id:?} at {target:?} {sharing} {owner}{access}{first}");
+            parts.push(name, text);
             if let Some(writers) = seen.caches.get(id) {
                 let writers: Vec<String> = writers.iter().map(ToString::to_string).collect();
                 let name = format!("what earlier steps left in cache {id:?} (mount {at})");
@@ -179,13 +209,16 @@ fn push_mount(parts: &mut Parts, at: usize, mount: &Mount, seen: &Seen<'_>) {
             }
         }
         MountKind::Tmpfs { size } => parts.push(name, format!("tmpfs {size:?} at {target:?}")),
-        MountKind::Secret { id, env, mode, uid, gid, required: _ } => {
+        MountKind::Secret { id, env, file, mode, uid, gid, required: _ } => {
             let given = if seen.secrets.contains(id) { "given" } else { "absent" };
-            let place = match env {
-                Some(variable) => format!("in variable {variable:?}"),
-                None => format!("at {target:?} {mode:o} {uid}:{gid}"),
-            };
-            parts.push(name, format!("secret {id:?} {place} {given}"));
+            let variable = env.iter().map(|variable| format!("in variable {variable:?}"));
+            let at = file.then(|| format!("at {target:?} {mode:o} {uid}:{gid}"));
+            let places: Vec<String> = variable.chain(at).collect();
+            parts.push(name, format!("secret {id:?} {} {given}", places.join(" ")));
+        }
+        MountKind::Ssh { id, mode, uid, gid, required: _ } => {
+            let given = if seen.agents.contains(id) { "given" } else { "absent" };
+            parts.push(name, format!("ssh {id:?} at {target:?} {mode:o} {uid}:{gid} {given}"));
         }
     }
 }
@@ -195,20 +228,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::op::Trace;
 
     fn exec(mounts: Vec<Mount>) -> Exec {
-        Exec {
-            command: Command::Shell("make".into()),
-            env: Vec::new(),
-            workdir: None,
-            user: None,
-            network: Network::Host,
-            timeout: None,
-            mounts,
-            kind: ExecKind::Step,
-            trace: Trace::On,
-        }
+        Exec { mounts, ..Exec::new(Command::Shell("make".into()), ExecKind::Step) }
     }
 
     /// What a process sees, as a test changes it.
@@ -222,6 +244,7 @@ mod tests {
         layers: Vec<String>,
         bound: Vec<Option<String>>,
         secrets: BTreeSet<String>,
+        agents: BTreeSet<String>,
         caches: BTreeMap<String, BTreeSet<CacheKey>>,
     }
 
@@ -236,15 +259,18 @@ mod tests {
                 layers: vec!["sha256:a".into()],
                 bound: Vec::new(),
                 secrets: BTreeSet::new(),
+                agents: BTreeSet::new(),
                 caches: BTreeMap::new(),
             }
         }
 
         fn key(&self, exec: &Exec) -> CacheKey {
-            let Self { platform, mtime, env, user, cwd, layers, bound, secrets, caches } = self;
+            let Self { platform, mtime, env, user, cwd, layers, bound, secrets, agents, caches } =
+                self;
             let (mtime, layers) = (*mtime, layers.clone());
-            parts(exec, &Seen { platform, mtime, env, user, cwd, layers, bound, secrets, caches })
-                .key()
+            let seen =
+                Seen { platform, mtime, env, user, cwd, layers, bound, secrets, agents, caches };
+            parts(exec, &seen).key()
         }
     }
 
@@ -256,16 +282,28 @@ mod tests {
 
     fn cache(id: &str) -> MountKind {
         let sharing = Sharing::Shared;
-        MountKind::Cache { id: id.into(), sharing, mode: 0o755, uid: 0, gid: 0 }
+        MountKind::Cache {
+            id: id.into(),
+            sharing,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            initial: None,
+            readonly: false,
+        }
     }
 
     fn secret(id: &str, env: Option<&str>) -> MountKind {
-        let env = env.map(str::to_owned);
-        MountKind::Secret { id: id.into(), env, mode: 0o400, uid: 0, gid: 0, required: false }
+        let (env, file) = (env.map(str::to_owned), env.is_none());
+        MountKind::Secret { id: id.into(), env, file, mode: 0o400, uid: 0, gid: 0, required: false }
     }
 
     fn mount(target: &str, kind: MountKind) -> Mount {
         Mount { target: target.into(), kind }
+    }
+
+    fn limit(soft: Option<u64>, hard: Option<u64>) -> Ulimit {
+        Ulimit { name: "nofile".into(), soft, hard }
     }
 
     fn all_differ(keys: &[CacheKey]) {
@@ -293,6 +331,13 @@ mod tests {
             key(&plain, |w| w.env.reverse()),
             key(&plain, |w| w.env[0].1 = "2".into()),
             key(&Exec { network: Network::None, ..plain.clone() }, |_| {}),
+            key(&Exec { security: Security::Insecure, ..plain.clone() }, |_| {}),
+            key(&Exec { hosts: vec![("a".into(), "b".into())], ..plain.clone() }, |_| {}),
+            key(&Exec { hosts: vec![("b".into(), "a".into())], ..plain.clone() }, |_| {}),
+            key(&Exec { hostname: Some("h".into()), ..plain.clone() }, |_| {}),
+            key(&Exec { shm_size: Some(1), ..plain.clone() }, |_| {}),
+            key(&Exec { ulimits: vec![limit(Some(1), None)], ..plain.clone() }, |_| {}),
+            key(&Exec { ulimits: vec![limit(None, Some(1))], ..plain.clone() }, |_| {}),
             key(&Exec { kind: ExecKind::Test, ..plain.clone() }, |_| {}),
             key(&Exec { kind: ExecKind::Packages, ..plain.clone() }, |_| {}),
             key(&Exec { command: Command::Shell("make all".into()), ..plain.clone() }, |_| {}),
@@ -337,6 +382,8 @@ mod tests {
             mode,
             uid,
             gid,
+            initial: None,
+            readonly: false,
         };
         let locked = MountKind::Cache {
             id: "c".into(),
@@ -344,6 +391,8 @@ mod tests {
             mode: 0o755,
             uid: 0,
             gid: 0,
+            initial: None,
+            readonly: false,
         };
         let mounts = [
             mount("/a", bind("s", false)),
@@ -424,13 +473,23 @@ mod tests {
                 sharing: Sharing::Private,
                 mode,
                 uid,
-                gid
+                gid,
+                initial: None,
+                readonly: uid == gid,
+            }),
+            (text(), id()).prop_map(|(id, mode)| MountKind::Ssh {
+                id,
+                mode,
+                uid: 0,
+                gid: 0,
+                required: true
             }),
             prop::option::of(0_u64..2).prop_map(|size| MountKind::Tmpfs { size }),
             (text(), prop::option::of(text()), id()).prop_map(|(name, env, mode)| {
                 // In a variable it has neither mode nor place.
                 let mode = if env.is_some() { 0 } else { mode };
-                MountKind::Secret { id: name, env, mode, uid: 0, gid: 0, required: true }
+                let file = env.is_none();
+                MountKind::Secret { id: name, env, file, mode, uid: 0, gid: 0, required: true }
             }),
         ]
     }

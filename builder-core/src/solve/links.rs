@@ -116,6 +116,7 @@ pub(super) fn link(
     };
     let mut link = Link {
         name: vertex.meta.name.clone(),
+        history: vertex.meta.history.clone(),
         stage: vertex.meta.stage.clone(),
         act,
         key: None,
@@ -192,7 +193,9 @@ fn copied(
     state: &State,
     inputs: &[Arc<Value>],
 ) -> Result<(), StepCause> {
-    link.inputs.insert(copy.input, input(inputs, copy.input)?);
+    for number in copy.inputs() {
+        link.inputs.insert(number, input(inputs, number)?);
+    }
     // Who the owner is, is asked on its own: of the list of users only that
     // entry counts.
     link.owner = owner(copy, &*state.view)?;

@@ -10,6 +10,7 @@
 //! the content that the key names; a failed step leaves no record; of equal
 //! keys in one build only one runs.
 
+mod agent;
 mod ahead;
 mod because;
 mod decide;
@@ -42,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+pub use agent::Agent;
 pub use decide::NoCache;
 pub use error::{StepCause, StepError};
 pub(crate) use links::steps_of;

@@ -38,6 +38,7 @@ pub(super) fn shown(
                 }
                 continue;
             }
+            MountKind::Ssh { .. } => continue,
             MountKind::Cache { .. } | MountKind::Tmpfs { .. } => None,
         };
         mounts.push((target, false, part));
@@ -85,10 +86,16 @@ pub(super) fn mounts(
                 let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
                 JobMountKind::Tree { tree, source, writable: *writable }
             }
-            MountKind::Cache { id, sharing: _, mode, uid, gid } => {
+            MountKind::Cache { initial: Some(_), .. } => {
+                return Err(StepCause::Unsupported { what: "a cache with content from elsewhere" });
+            }
+            MountKind::Cache { id, sharing: _, mode, uid, gid, initial: None, readonly } => {
                 let path = paths[id.as_str()].clone();
                 let make = Some(Owner { mode: *mode, uid: *uid, gid: *gid });
-                JobMountKind::HostDir { path, writable: true, make }
+                JobMountKind::HostDir { path, writable: !readonly, make }
+            }
+            MountKind::Ssh { .. } => {
+                return Err(StepCause::Unsupported { what: "an ssh mount" });
             }
             MountKind::Tmpfs { size } => JobMountKind::Tmpfs { size: *size },
             MountKind::Secret { .. } => match secrets::file(kind, session.secrets) {

@@ -23,6 +23,7 @@ pub(super) struct Prepared<'a> {
     pub(super) spec: &'a str,
     pub(super) bound: Vec<Option<String>>,
     pub(super) given: BTreeSet<String>,
+    pub(super) agents: BTreeSet<String>,
     pub(super) caches: BTreeMap<String, BTreeSet<CacheKey>>,
     pub(super) layers: Vec<DiffId>,
     pub(super) root: Arc<dyn Tree>,
@@ -48,6 +49,7 @@ impl<'a> Prepared<'a> {
             spec,
             bound: bound?,
             given: secrets::given(exec, session.secrets)?,
+            agents: BTreeSet::new(),
             caches: merged_caches(inputs),
             layers: state.layers.iter().map(|layer| layer.desc.diff_id).collect(),
             root: Arc::clone(&state.view),
@@ -66,6 +68,7 @@ impl<'a> Prepared<'a> {
             layers: self.layers.iter().map(ToString::to_string).collect(),
             bound: &self.bound,
             secrets: &self.given,
+            agents: &self.agents,
             caches: &self.caches,
         }
     }

@@ -133,8 +133,8 @@ fn plan(session: &Session<'_>, order: &Rebase<'_>) -> (Plan, Ids) {
             Act::File(op) => Op::File(op.clone()),
             Act::Config(patch) => Op::Config(patch.clone()),
         };
-        let (name, stage) = (link.name.clone(), link.stage.clone());
-        builder.add(op, &[on], VertexMeta { name, stage, ..VertexMeta::default() })
+        let (name, stage, history) = (link.name.clone(), link.stage.clone(), link.history.clone());
+        builder.add(op, &[on], VertexMeta { name, stage, history, ..VertexMeta::default() })
     };
     let (mut steps, mut on) = (Vec::new(), base);
     for link in &chain.steps {
@@ -292,7 +292,7 @@ fn inputs(link: &Link, on: Arc<Value>) -> Vec<Arc<Value>> {
     let mut inputs = vec![on];
     let asked = match &link.act {
         Act::Exec(exec) => exec.mounts.iter().filter_map(|mount| bound(&mount.kind)).max(),
-        Act::File(FileOp::Copy(copy)) => Some(copy.input),
+        Act::File(FileOp::Copy(copy)) => copy.inputs().last().copied(),
         Act::File(_) | Act::Config(_) => None,
     };
     // Numbers that mean nothing here are as good as none.
@@ -308,7 +308,8 @@ fn inputs(link: &Link, on: Arc<Value>) -> Vec<Arc<Value>> {
 fn bound(kind: &MountKind) -> Option<usize> {
     match kind {
         MountKind::Bind { input, .. } => Some(*input),
-        MountKind::Cache { .. } | MountKind::Tmpfs { .. } | MountKind::Secret { .. } => None,
+        MountKind::Cache { initial, .. } => initial.as_ref().map(|initial| initial.input),
+        MountKind::Tmpfs { .. } | MountKind::Secret { .. } | MountKind::Ssh { .. } => None,
     }
 }
 

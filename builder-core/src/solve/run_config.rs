@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::error::StepCause;
+use super::run_exec::line;
 use super::session::Step;
 use super::value::{State, Value, merged_caches};
-use crate::image::History;
 use crate::plan::op::ConfigPatch;
 
 /// Input 0 of an operation, as a state; or the step that it waits for.
@@ -28,13 +28,8 @@ pub(super) fn run(
     };
     let mut config = state.config.clone();
     config.apply(patch);
-    let line = History {
-        created_by: Some(step.vertex.meta.name.clone()),
-        empty_layer: true,
-        ..History::default()
-    };
     let mut history = state.history.clone();
-    history.push(line);
+    history.extend(line(step, true));
     Ok(Value::State(Box::new(State {
         layers: state.layers.clone(),
         marks: state.marks.clone(),

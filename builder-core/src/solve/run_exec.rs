@@ -18,7 +18,7 @@ use crate::cache::Outcome;
 use crate::digest::CacheKey;
 use crate::image::History;
 use crate::layer::LayerPath;
-use crate::plan::op::{Exec, MountKind, Trace};
+use crate::plan::op::{Exec, HistoryLine, MountKind, Trace};
 use crate::view::Tree;
 
 pub(super) fn run(
@@ -136,6 +136,18 @@ pub(super) fn next_state(
     stacked(step, state, outcome, caches)
 }
 
+/// What the image's history says of a step. A layer is never without a line.
+pub(super) fn line(step: &Step<'_>, empty_layer: bool) -> Option<History> {
+    let meta = &step.vertex.meta;
+    let (created_by, comment) = match &meta.history {
+        HistoryLine::Says { created_by, comment } => (created_by, comment.clone()),
+        HistoryLine::Nothing if empty_layer => return None,
+        HistoryLine::Name | HistoryLine::Nothing => (&meta.name, None),
+    };
+    let created_by = Some(created_by.clone());
+    Some(History { created_by, comment, empty_layer, ..History::default() })
+}
+
 /// The state with what a step made on top.
 pub(super) fn stacked(
     step: &Step<'_>,
@@ -153,9 +165,8 @@ pub(super) fn stacked(
     let empty_layer = made.is_none();
     layers.extend(made.map(|desc| Stacked { desc, origin: name.clone() }));
     let view = if empty_layer { Arc::clone(&state.view) } else { session.view(&layers)? as _ };
-    let line = History { created_by: Some(name.clone()), empty_layer, ..History::default() };
     let mut history = state.history.clone();
-    history.push(line);
+    history.extend(line(step, empty_layer));
     let (config, base) = (state.config.clone(), state.base.clone());
     let mut marks = state.marks.clone();
     marks.push(layers.len());

@@ -15,9 +15,9 @@ use super::session::{Session, Step, lock, now};
 use super::supposed;
 use super::value::{State, Value, merged_caches, unknown};
 use crate::cache::Outcome;
-use crate::fileop::{self, Prepared, Settings};
+use crate::fileop::{self, Input, Inputs, Prepared, Settings};
 use crate::plan::key::Parts;
-use crate::plan::op::{Copy, FileOp};
+use crate::plan::op::FileOp;
 use crate::view::Tree;
 
 pub(super) fn run(
@@ -71,16 +71,15 @@ pub(super) fn prepare(
     inputs: &[Arc<Value>],
     (state, target): (&State, &dyn Tree),
 ) -> Result<Prepared, StepCause> {
-    let (source, from_context) = match op {
-        FileOp::Copy(Copy { input, .. }) => {
-            let from_context =
-                matches!(inputs.get(*input).map(AsRef::as_ref), Some(Value::Tree(_)));
-            (Some(tree(inputs, *input)?), from_context)
+    let mut sources = Inputs::new();
+    if let FileOp::Copy(copy) = op {
+        for number in copy.inputs() {
+            let is_context = matches!(inputs.get(number).map(AsRef::as_ref), Some(Value::Tree(_)));
+            sources.insert(number, Input { tree: tree(inputs, number)?, is_context });
         }
-        _ => (None, false),
-    };
-    let settings = Settings { cwd: state.config.workdir(), mtime: session.mtime, from_context };
-    Ok(fileop::prepare(op, target, source, &settings)?)
+    }
+    let settings = Settings { cwd: state.config.workdir(), mtime: session.mtime };
+    Ok(fileop::prepare(op, target, sources, &settings)?)
 }
 
 fn write(step: &Step<'_>, prepared: &Prepared) -> Result<Outcome, StepCause> {

@@ -26,7 +26,12 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
     let session = step.session;
     match source {
         Op::Scratch => scratch(step),
-        Op::Local { name: _, path } => Ok(Value::Tree(session.context(path)?)),
+        Op::Local { name: _, path: _, ignore } if !ignore.is_empty() => {
+            Err(StepCause::Unsupported { what: "a list of what a context leaves out" })
+        }
+        Op::Local { name: _, path, ignore: _ } => Ok(Value::Tree(session.context(path)?)),
+        Op::Http(_) => Err(StepCause::Unsupported { what: "a file from a web server" }),
+        Op::Git(_) => Err(StepCause::Unsupported { what: "a git repository" }),
         Op::Rootfs { path } => {
             let source = Rootfs {
                 store: session.store.clone(),

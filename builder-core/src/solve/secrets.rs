@@ -36,9 +36,9 @@ pub(super) fn variables(exec: &Exec, secrets: &BTreeMap<String, Vec<u8>>) -> Vec
     exec.mounts.iter().filter_map(|mount| variable(&mount.kind)).collect()
 }
 
-/// The file of a secret; nothing where it is a variable or was not given.
+/// The file of a secret; nothing where it is a variable only or was not given.
 pub(super) fn file(kind: &MountKind, secrets: &BTreeMap<String, Vec<u8>>) -> Option<JobMountKind> {
-    let MountKind::Secret { id, env: None, mode, uid, gid, required: _ } = kind else {
+    let MountKind::Secret { id, env: _, file: true, mode, uid, gid, required: _ } = kind else {
         return None;
     };
     let content = secrets.get(id)?.clone();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::agent::Agent;
 use super::because::Because;
 use super::decide::{Decision, Miss, NoCache, Policy, decide};
 use super::error::StepCause;
@@ -105,6 +106,9 @@ pub(crate) struct Session<'a> {
     /// Nothing is run: keys and decisions only.
     pub dry: bool,
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
+    pub agents: &'a BTreeMap<String, Agent>,
+    /// Whether steps may be insecure that ask for it.
+    pub allow_insecure: bool,
     /// Variables for steps that are in no key and in no image.
     pub proxy_env: &'a [(String, String)],
     pub debian: &'a Settings,
@@ -276,6 +280,8 @@ impl Session<'_> {
             blind: self.blind,
             dry,
             secrets,
+            agents: self.agents,
+            allow_insecure: self.allow_insecure,
             proxy_env: self.proxy_env,
             debian: self.debian,
             locks: self.locks,

@@ -47,6 +47,25 @@ fn sources() -> Vec<Op> {
     };
     let Debian { suite: _, mirror: _, keyring: _, components: _, include: _, arch: _ } = &debian;
     let d = || debian.clone();
+    let http = Http { url: "u".into(), name: "n".into(), checksum: None };
+    let Http { url: _, name: _, checksum: _ } = &http;
+    let h = || http.clone();
+    let git = Git {
+        remote: "r".into(),
+        reference: None,
+        subdir: String::new(),
+        keep_git_dir: false,
+        submodules: false,
+        commit: None,
+    };
+    let Git { remote: _, reference: _, subdir: _, keep_git_dir: _, submodules: _, commit: _ } =
+        &git;
+    let g = || git.clone();
+    let local = |name: &str, path: &str, ignore: &[&str]| Source::Local {
+        name: name.into(),
+        path: path.into(),
+        ignore: list(ignore),
+    };
     let path = || PathBuf::from("/p");
     let image = |reference: &str, digest, platform: Option<&str>| {
         let platform = platform.map(str::to_owned);
@@ -59,9 +78,22 @@ fn sources() -> Vec<Op> {
         Source::Oci { path: path(), tag: None },
         Source::Oci { path: "/q".into(), tag: None },
         Source::Oci { path: path(), tag: text("t") },
-        Source::Local { name: "n".into(), path: path() },
-        Source::Local { name: "m".into(), path: path() },
-        Source::Local { name: "n".into(), path: "/q".into() },
+        local("n", "/p", &[]),
+        local("m", "/p", &[]),
+        local("n", "/q", &[]),
+        local("n", "/p", &["x"]),
+        local("n", "/p", &["x", "y"]),
+        Source::Http(h()),
+        Source::Http(Http { url: "v".into(), ..h() }),
+        Source::Http(Http { name: "v".into(), ..h() }),
+        Source::Http(Http { checksum: Some(BlobDigest::of(b"v")), ..h() }),
+        Source::Git(g()),
+        Source::Git(Git { remote: "v".into(), ..g() }),
+        Source::Git(Git { reference: text("v"), ..g() }),
+        Source::Git(Git { subdir: "v".into(), ..g() }),
+        Source::Git(Git { keep_git_dir: true, ..g() }),
+        Source::Git(Git { submodules: true, ..g() }),
+        Source::Git(Git { commit: text("v"), ..g() }),
         Source::Debian(d()),
         Source::Debian(Debian { suite: "t".into(), ..d() }),
         Source::Debian(Debian { mirror: text("m"), ..d() }),
@@ -87,10 +119,31 @@ fn mounts() -> Vec<MountKind> {
         mode,
         uid,
         gid,
+        initial: None,
+        readonly: false,
+    };
+    let first = |first: Option<(usize, &str)>, readonly| MountKind::Cache {
+        id: "c".into(),
+        sharing: Sharing::Shared,
+        mode: 1,
+        uid: 2,
+        gid: 3,
+        initial: first.map(|(input, source)| CacheInitial { input, source: source.into() }),
+        readonly,
     };
     let secret = |id: &str, env: Option<&str>, [mode, uid, gid]: [u32; 3], required| {
         let env = env.map(str::to_owned);
-        MountKind::Secret { id: id.into(), env, mode, uid, gid, required }
+        MountKind::Secret { id: id.into(), env, file: true, mode, uid, gid, required }
+    };
+    let (file, env) = (false, text("e"));
+    let variable =
+        MountKind::Secret { id: "c".into(), env, file, mode: 1, uid: 2, gid: 3, required: false };
+    let ssh = |id: &str, [mode, uid, gid]: [u32; 3], required| MountKind::Ssh {
+        id: id.into(),
+        mode,
+        uid,
+        gid,
+        required,
     };
     let bind =
         |input, source: &str, writable| MountKind::Bind { input, source: source.into(), writable };
@@ -115,33 +168,40 @@ fn mounts() -> Vec<MountKind> {
         secret("c", None, [1, 9, 3], false),
         secret("c", None, [1, 2, 9], false),
         secret("c", None, [1, 2, 3], true),
+        variable,
+        first(None, true),
+        first(Some((1, "s")), false),
+        first(Some((2, "s")), false),
+        first(Some((1, "t")), false),
+        ssh("c", [1, 2, 3], false),
+        ssh("d", [1, 2, 3], false),
+        ssh("c", [9, 2, 3], false),
+        ssh("c", [1, 9, 3], false),
+        ssh("c", [1, 2, 9], false),
+        ssh("c", [1, 2, 3], true),
     ]
 }
 
 fn execs() -> Vec<Op> {
-    let plain = Exec {
-        command: Command::Shell("x".into()),
-        env: vec![],
-        workdir: None,
-        user: None,
-        network: Network::Host,
-        timeout: None,
-        mounts: vec![],
-        kind: ExecKind::Step,
-        trace: Trace::On,
-    };
+    let plain = Exec::new(Command::Shell("x".into()), ExecKind::Step);
     let Exec {
         command: _,
         env: _,
         workdir: _,
         user: _,
         network: _,
+        security: _,
+        hosts: _,
+        hostname: _,
+        shm_size: _,
+        ulimits: _,
         timeout: _,
         mounts: _,
         kind: _,
         trace: _,
     } = &plain;
     let e = || plain.clone();
+    let limit = |name: &str, soft, hard| Ulimit { name: name.into(), soft, hard };
     let at = |target: &str, kind| Mount { target: target.into(), kind };
     let mut all = vec![
         e(),
@@ -154,6 +214,13 @@ fn execs() -> Vec<Op> {
         Exec { workdir: text("a"), ..e() },
         Exec { user: text("a"), ..e() },
         Exec { network: Network::None, ..e() },
+        Exec { security: Security::Insecure, ..e() },
+        Exec { hosts: pair("a", "b"), ..e() },
+        Exec { hostname: text("a"), ..e() },
+        Exec { shm_size: Some(1), ..e() },
+        Exec { ulimits: vec![limit("a", Some(1), None)], ..e() },
+        Exec { ulimits: vec![limit("b", Some(1), None)], ..e() },
+        Exec { ulimits: vec![limit("a", None, Some(1))], ..e() },
         Exec { timeout: Some(Duration::from_secs(1)), ..e() },
         Exec { kind: ExecKind::Packages, ..e() },
         Exec { kind: ExecKind::Test, ..e() },
@@ -165,18 +232,27 @@ fn execs() -> Vec<Op> {
 }
 
 fn files() -> Vec<Op> {
-    let plain = Copy {
-        input: 1,
-        sources: list(&["a"]),
-        dest: "d".into(),
-        exclude: vec![],
-        owner: None,
-        mode: None,
-        keep_mtime: false,
-    };
-    let Copy { input: _, sources: _, dest: _, exclude: _, owner: _, mode: _, keep_mtime: _ } =
-        &plain;
+    let plain = Copy::new(list(&["a"]), "d");
+    let Copy {
+        sources: _,
+        dest: _,
+        exclude: _,
+        exclude_from: _,
+        owner: _,
+        mode: _,
+        keep_mtime: _,
+        parents: _,
+        link: _,
+        allow_empty: _,
+    } = &plain;
     let c = || plain.clone();
+    let from = |input, path: &str, unpack| CopySource::Path { input, path: path.into(), unpack };
+    let inline = |name: &str, content: &[u8]| CopySource::Inline {
+        name: name.into(),
+        content: content.to_vec(),
+    };
+    let sources = |sources: &[CopySource]| Copy { sources: sources.to_vec(), ..c() };
+    let symbols = |text: &str| Copy { mode: Some(Mode::parse(text).expect("a mode")), ..c() };
     let write = |path: &str, content: &[u8], owner: Option<&str>, mode| FileOp::Write {
         path: path.into(),
         content: content.to_vec(),
@@ -187,19 +263,33 @@ fn files() -> Vec<Op> {
         path: path.into(),
         owner: owner.map(str::to_owned),
         mode,
+        applies: Applies::Last,
     };
+    let made = FileOp::Mkdir { path: "a".into(), owner: None, mode: None, applies: Applies::Made };
     let link =
         |target: &str, path: &str| FileOp::Symlink { target: target.into(), path: path.into() };
     let remove = |paths: &[&str], required| FileOp::Remove { paths: list(paths), required };
     vec![
         FileOp::Copy(c()),
-        FileOp::Copy(Copy { input: 2, ..c() }),
-        FileOp::Copy(Copy { sources: list(&["b"]), ..c() }),
-        FileOp::Copy(Copy { sources: list(&["a", "d"]), dest: String::new(), ..c() }),
+        FileOp::Copy(sources(&[from(2, "a", Unpack::Never)])),
+        FileOp::Copy(sources(&[from(1, "b", Unpack::Never)])),
+        FileOp::Copy(sources(&[from(1, "a", Unpack::Archives)])),
+        FileOp::Copy(sources(&[inline("a", b"x")])),
+        FileOp::Copy(sources(&[inline("b", b"x")])),
+        FileOp::Copy(sources(&[inline("a", b"y")])),
+        FileOp::Copy(sources(&[])),
+        FileOp::Copy(Copy::new(list(&["a", "d"]), "")),
         FileOp::Copy(Copy { dest: "e".into(), ..c() }),
         FileOp::Copy(Copy { exclude: list(&["a"]), ..c() }),
         FileOp::Copy(Copy { owner: text("a"), ..c() }),
-        FileOp::Copy(Copy { mode: Some(0), ..c() }),
+        FileOp::Copy(Copy { mode: Some(Mode::octal(0)), ..c() }),
+        FileOp::Copy(symbols("u=r")),
+        FileOp::Copy(Copy { exclude_from: ExcludeFrom::Source, ..c() }),
+        FileOp::Copy(symbols("u=w")),
+        FileOp::Copy(Copy { parents: true, ..c() }),
+        FileOp::Copy(Copy { link: true, ..c() }),
+        FileOp::Copy(Copy { allow_empty: true, ..c() }),
+        made,
         FileOp::Copy(Copy { keep_mtime: true, ..c() }),
         write("a", b"b", None, None),
         write("ab", b"", None, None),
@@ -236,6 +326,8 @@ fn configs() -> Vec<Op> {
         workdir: _,
         stop_signal: _,
         healthcheck: _,
+        shell: _,
+        onbuild: _,
         author: _,
     } = &none;
     let check = Healthcheck {
@@ -243,9 +335,17 @@ fn configs() -> Vec<Op> {
         interval: None,
         timeout: None,
         start_period: None,
+        start_interval: None,
         retries: None,
     };
-    let Healthcheck { test: _, interval: _, timeout: _, start_period: _, retries: _ } = &check;
+    let Healthcheck {
+        test: _,
+        interval: _,
+        timeout: _,
+        start_period: _,
+        start_interval: _,
+        retries: _,
+    } = &check;
     let p = || none.clone();
     let h = |healthcheck| ConfigPatch { healthcheck: Some(healthcheck), ..p() };
     let c = || check.clone();
@@ -269,7 +369,12 @@ fn configs() -> Vec<Op> {
         h(Healthcheck { interval: Some(1), ..c() }),
         h(Healthcheck { timeout: Some(1), ..c() }),
         h(Healthcheck { start_period: Some(1), ..c() }),
+        h(Healthcheck { start_interval: Some(1), ..c() }),
         h(Healthcheck { retries: Some(1), ..c() }),
+        ConfigPatch { shell: Some(vec![]), ..p() },
+        ConfigPatch { shell: Some(list(&["a"])), ..p() },
+        ConfigPatch { onbuild: Some(vec![]), ..p() },
+        ConfigPatch { onbuild: Some(list(&["a"])), ..p() },
     ]
     .into_iter()
     .map(Op::Config)
@@ -296,30 +401,12 @@ fn maybe() -> impl Strategy<Value = Option<String>> {
 fn ops() -> impl Strategy<Value = Op> {
     let copy = (words(), word(), words(), maybe(), any::<bool>()).prop_map(
         |(sources, dest, exclude, owner, keep_mtime)| {
-            Op::File(FileOp::Copy(Copy {
-                input: 1,
-                sources,
-                dest,
-                exclude,
-                owner,
-                mode: None,
-                keep_mtime,
-            }))
+            Op::File(FileOp::Copy(Copy { exclude, owner, keep_mtime, ..Copy::new(sources, dest) }))
         },
     );
     let pairs = || prop::collection::vec((word(), word()), 0..3);
     let exec = (words(), pairs(), maybe(), maybe()).prop_map(|(argv, env, workdir, user)| {
-        Op::Exec(Exec {
-            command: Command::Argv(argv),
-            env,
-            workdir,
-            user,
-            network: Network::Host,
-            timeout: None,
-            mounts: vec![],
-            kind: ExecKind::Step,
-            trace: Trace::On,
-        })
+        Op::Exec(Exec { env, workdir, user, ..Exec::new(Command::Argv(argv), ExecKind::Step) })
     });
     let config = (prop::option::of(words()), prop::option::of(words()), pairs(), words(), words())
         .prop_map(|(entrypoint, cmd, env, expose, volumes)| {
