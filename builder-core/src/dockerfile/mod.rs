@@ -1,41 +1,36 @@
 //! The Dockerfile: its text, its instructions, its variables, its checks.
 //!
-//! In: a [`SourceFile`]. Out: a [`Dockerfile`], or every
+//! In: a [`SourceFile`]. Out: a [`ast::Dockerfile`], or every
 //! mistake that was found in it. Facts of the language are those of BuildKit
 //! 0.32 and of its reference; its words are used where it has them.
 //!
 //! Pure text: nothing here reads a file or asks a registry.
 
 pub mod ast;
+mod command;
+mod copy;
+mod directives;
 pub mod expand;
 pub mod expose;
+mod flags;
+mod healthcheck;
+mod heredoc;
+mod instruction;
+mod lines;
 pub mod mount;
+mod parse;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod units;
 
 use crate::frontend::{Class, Diagnostic, SourceFile};
 
-use ast::{Dockerfile, Instruction, InstructionKind};
+use ast::{Instruction, InstructionKind};
+pub use parse::{parse, parse_trigger};
 
 /// The escape character of a file that names none.
 pub const ESCAPE: char = '\\';
-
-/// Reads a Dockerfile.
-///
-/// # Errors
-/// Every mistake that could be found, at least one.
-pub fn parse(source: &SourceFile) -> Result<Dockerfile, Vec<Diagnostic>> {
-    let _ = source;
-    Err(vec![Diagnostic::unplaced("Dockerfiles are not read yet")])
-}
-
-/// Reads the one instruction of an `ONBUILD`, which stands alone in `source`.
-/// Its escape character is always `\`.
-///
-/// # Errors
-/// As [`parse`]; also what may not be a trigger.
-pub fn parse_trigger(source: &SourceFile) -> Result<Instruction, Vec<Diagnostic>> {
-    let _ = source;
-    Err(vec![Diagnostic::unplaced("Dockerfiles are not read yet")])
-}
 
 /// What an instruction asks for that no step can have here, if anything.
 #[must_use]
