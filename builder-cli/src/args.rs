@@ -130,10 +130,15 @@ pub(crate) struct BuildArgs {
     pub(crate) tags: Vec<String>,
 
     /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
-    /// output; repeatable); records=true adds to oci what `rebase` needs, which tells paths and
-    /// commands
+    /// output; repeatable) or type=engine; records=true adds to oci what `rebase` needs, which
+    /// tells paths and commands
     #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
     pub(crate) outputs: Vec<OutputArg>,
+
+    /// Also bring the image into the container engine that DOCKER_HOST or Docker's current context
+    /// names, else Docker's or Podman's on this host (the same as -o type=engine)
+    #[arg(long)]
+    pub(crate) load: bool,
 
     /// How many steps run at the same time [default: one per processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -241,6 +246,10 @@ pub(crate) struct RebaseArgs {
     /// Also write the result elsewhere, as `phoenix build` does (repeatable)
     #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
     pub(crate) outputs: Vec<OutputArg>,
+
+    /// Also bring the result into a container engine, as `phoenix build` does
+    #[arg(long)]
+    pub(crate) load: bool,
 
     /// How progress is shown
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]

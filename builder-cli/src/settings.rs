@@ -13,9 +13,12 @@
 //! | `http_proxy`, `https_proxy`, `no_proxy`, and in capitals | downloads; also given to steps, in no key and no image |
 //! | `PATH` | where `doctor` looks for tools |
 //! | `PHOENIX_PARAM_*` | values of a recipe's params |
+//! | `DOCKER_*`, `XDG_RUNTIME_DIR` | the container engine, see `daemon` |
 //! | any | `--secret id=..,env=NAME`, `run -e NAME` |
 
 #![expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+
+mod daemon;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -90,6 +93,11 @@ impl Settings {
     /// The environment variable `name`, where it is set and text.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         env::var(name).ok()
+    }
+
+    /// Where a container engine is.
+    pub(crate) fn daemon(&self) -> builder_core::daemon::Settings {
+        daemon::read()
     }
 
     /// The proxy variables that are set.

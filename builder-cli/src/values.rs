@@ -18,6 +18,8 @@ pub(crate) enum OutputKind {
     Tar,
     /// The root file system as a directory
     Local,
+    /// The container engine that DOCKER_HOST or the current context names
+    Engine,
 }
 
 /// `-o`
@@ -25,7 +27,7 @@ pub(crate) enum OutputKind {
 pub(crate) struct OutputArg {
     /// What.
     pub(crate) kind: OutputKind,
-    /// Where to; `-` is standard output.
+    /// Where to; `-` is standard output. Empty for an engine.
     pub(crate) dest: PathBuf,
     /// With what `phoenix rebase` needs elsewhere.
     pub(crate) records: bool,
@@ -117,13 +119,20 @@ fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
     fields.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
 }
 
-/// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`.
+/// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`, or `type=engine`.
 pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
     let fields = fields(text, &["type", "dest", "records"])?;
-    let kind = field(&fields, "type").ok_or("`type` is missing: oci, docker, tar or local")?;
-    let dest = field(&fields, "dest").ok_or("`dest` is missing")?;
+    let kinds = "oci, docker, tar, local or engine";
+    let kind = field(&fields, "type").ok_or_else(|| format!("`type` is missing: {kinds}"))?;
     let kind = OutputKind::from_str(kind, false)
-        .map_err(|_| format!("unknown type `{kind}`: expected oci, docker, tar or local"))?;
+        .map_err(|_| format!("unknown type `{kind}`: expected {kinds}"))?;
+    let dest = match (kind, field(&fields, "dest")) {
+        (OutputKind::Engine, None) => "",
+        (OutputKind::Engine, Some(_)) => {
+            return Err("an engine has no `dest`: DOCKER_HOST says where it is".to_owned());
+        }
+        (_, dest) => dest.ok_or("`dest` is missing")?,
+    };
     let records = match field(&fields, "records") {
         None | Some("false") => false,
         Some("true") if kind == OutputKind::Oci => true,
@@ -162,6 +171,7 @@ mod tests {
             OutputArg { kind: OutputKind::Oci, dest: "out.tar".into(), records: false }
         );
         assert!(output_spec("dest=-,type=tar").expect("parses").is_stdout());
+        assert_eq!(output_spec("type=engine").expect("parses").kind, OutputKind::Engine);
         assert!(output_spec("type=oci,dest=x,records=true").expect("parses").records);
         for bad in [
             "",
@@ -173,6 +183,8 @@ mod tests {
             "type=oci,type=tar,dest=x",
             "type=oci,dest=x,mode=1",
             "type=local,dest=-",
+            "type=engine,dest=x",
+            "type=engine,records=true",
         ] {
             assert!(output_spec(bad).is_err(), "{bad}");
         }

@@ -51,6 +51,7 @@
 pub mod cache;
 pub mod cancel;
 pub mod chain;
+pub mod daemon;
 pub mod digest;
 pub mod dockerfile;
 pub mod engine;

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and its floor.
-const FLOORS: [(&str, u32); 25] = [
+const FLOORS: [(&str, u32); 26] = [
     ("digest", 0),
     ("rooted", 1),
     ("cancel", 2),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u32); 25] = [
     ("layer", 7),
     ("image", 8),
     ("registry", 9),
+    ("daemon", 9),
     ("view", 10),
     ("root", 11),
     ("exec", 12),

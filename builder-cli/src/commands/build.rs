@@ -53,7 +53,8 @@ pub(crate) fn once(
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
     let request = BuildRequest {
         tags: args.tags.clone(),
-        outputs: args.outputs.iter().map(output_spec).collect(),
+        outputs: args.outputs.iter().filter_map(output_spec).collect(),
+        load: args.load || args.outputs.iter().any(|output| output.kind == Kind::Engine),
         compression: match args.compression {
             CompressionArg::Gzip => Compression::Gzip,
             CompressionArg::Zstd => Compression::Zstd,
@@ -164,7 +165,8 @@ pub(crate) fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
     Ok(())
 }
 
-pub(crate) fn output_spec(arg: &OutputArg) -> OutputSpec {
+/// An output as the engine knows it; `None` where the container engine is one.
+pub(crate) fn output_spec(arg: &OutputArg) -> Option<OutputSpec> {
     let archive = arg.is_stdout() || arg.dest.extension().is_some_and(|e| e == "tar");
     let kind = match arg.kind {
         Kind::Oci if archive => OutputKind::Oci,
@@ -172,9 +174,10 @@ pub(crate) fn output_spec(arg: &OutputArg) -> OutputSpec {
         Kind::Docker => OutputKind::Docker,
         Kind::Tar => OutputKind::Tar,
         Kind::Local => OutputKind::Local,
+        Kind::Engine => return None,
     };
     let dest = if arg.is_stdout() { Dest::Stdout } else { Dest::Path(arg.dest.clone()) };
-    OutputSpec { kind, dest, records: arg.records }
+    Some(OutputSpec { kind, dest, records: arg.records })
 }
 
 pub(crate) fn secrets(

@@ -16,8 +16,11 @@ pub(crate) fn open(
     sink: Arc<dyn Sink>,
 ) -> Result<Engine, CliError> {
     let debian = debian::Settings { proxies: proxies(settings), ..debian::Settings::default() };
-    let mut builder =
-        Engine::builder(settings.store()?).sink(sink).debian(debian).proxy_env(settings.proxies());
+    let mut builder = Engine::builder(settings.store()?)
+        .sink(sink)
+        .debian(debian)
+        .daemon(settings.daemon())
+        .proxy_env(settings.proxies());
     if let Some(jobs) = jobs {
         builder = builder.jobs(jobs);
     }

@@ -14,6 +14,7 @@ use crate::args::{Format, Progress, RebaseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
+use crate::values::OutputKind;
 use crate::{interrupt, output, revision, ui};
 
 /// Rebases, or says what that would do.
@@ -29,7 +30,8 @@ pub(crate) fn run(args: &RebaseArgs, settings: &Settings) -> Result<Exit, CliErr
         onto: place(&args.onto, settings)?,
         onto_name: args.onto.clone(),
         tags: args.tags.clone(),
-        outputs: args.outputs.iter().map(build::output_spec).collect(),
+        outputs: args.outputs.iter().filter_map(build::output_spec).collect(),
+        load: args.load || args.outputs.iter().any(|output| output.kind == OutputKind::Engine),
         secrets: build::secrets(&args.secrets, settings)?,
         annotations: revision::time(settings.source_date_epoch()?),
     };

@@ -39,6 +39,9 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
         Ok(solve::steps_of(&session, &request.plan, &solved, target)?)
     });
     image::export(inner, (&request.outputs, &request.annotations), &written, &tags)?;
+    if request.load {
+        image::load(inner, &written, &tags)?;
+    }
     let (lock, changed) = locks.state();
     Ok(BuildResult {
         digest: written.digest,

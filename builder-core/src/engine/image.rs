@@ -7,10 +7,11 @@ use oci_spec::image::{ANNOTATION_CREATED, ANNOTATION_REF_NAME, Descriptor};
 use super::Inner;
 use super::request::{OutputKind, OutputSpec};
 use crate::chain;
-use crate::error::Result;
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::image::{BASE_DIGEST, BASE_NAME, NewImage, WrittenImage, write_image};
-use crate::output::{Docker, Export, Form, Local, Oci, Output, Owners, Tar};
+use crate::output::{self, Docker, Export, Form, Local, Oci, Output, OutputError, Owners, Tar};
 use crate::solve::State;
 
 /// `annotations` are those that the recipe asks for.
@@ -87,6 +88,23 @@ pub(super) fn export(
         }
     }
     Ok(())
+}
+
+/// Brings the image into the container engine that the settings mean.
+pub(super) fn load(inner: &Inner, written: &WrittenImage, names: &[String]) -> Result<()> {
+    let none = BTreeMap::new();
+    let export = Export { store: &inner.store, image: written, names, annotations: &none };
+    let loaded = Daemon::connect(&inner.daemon, &inner.store).map_err(OutputError::from);
+    let loaded = loaded.and_then(|daemon| {
+        let output = output::Engine { daemon: &daemon };
+        inner.sink.event(Event::Exporting { what: output.describe() });
+        output.write(&export)
+    });
+    match loaded {
+        // Whatever the end of a stream that was stopped looked like.
+        Err(_) if inner.store.cancel().is_canceled() => Err(Error::Canceled),
+        loaded => Ok(loaded.map(drop)?),
+    }
 }
 
 fn output(spec: &OutputSpec) -> Box<dyn Output> {

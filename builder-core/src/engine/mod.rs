@@ -35,6 +35,7 @@ pub use resolve_image::{ImageQuery, ResolvedImage};
 pub use run_image::{RunRequest, RunStreams};
 
 use crate::cache::Cache;
+use crate::daemon;
 use crate::error::{Error, Result};
 use crate::event::{Event, Silent, Sink};
 use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) jobs: usize,
     pub(crate) platform: Platform,
     pub(crate) debian: debian::Settings,
+    pub(crate) daemon: daemon::Settings,
     pub(crate) proxy_env: Vec<(String, String)>,
     pub(crate) blind: Option<Blind>,
     #[expect(dead_code, reason = "dropped with the last handle")]
@@ -97,6 +99,7 @@ pub struct EngineBuilder {
     sink: Arc<dyn Sink>,
     jobs: usize,
     debian: debian::Settings,
+    daemon: daemon::Settings,
     proxy_env: Vec<(String, String)>,
     blind: Option<Blind>,
 }
@@ -112,6 +115,7 @@ impl Engine {
             sink: Arc::new(Silent),
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             debian: debian::Settings::default(),
+            daemon: daemon::Settings::default(),
             proxy_env: Vec::new(),
             blind: None,
         }
@@ -292,6 +296,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Where container engines are found.
+    #[must_use]
+    pub fn daemon(mut self, settings: daemon::Settings) -> Self {
+        self.daemon = settings;
+        self
+    }
+
     /// Variables that every step gets and that are in no key and no image:
     /// proxies.
     #[must_use]
@@ -332,6 +343,7 @@ impl EngineBuilder {
             jobs: self.jobs,
             platform: Platform::host(),
             debian: self.debian,
+            daemon: self.daemon,
             proxy_env: self.proxy_env,
             blind: self.blind,
         };

@@ -49,6 +49,9 @@ pub(super) fn rebase(
     image::publish(inner, &request.annotations, &written, &tags)?;
     steps::keep(inner, &written, || Ok(made));
     image::export(inner, (&request.outputs, &request.annotations), &written, &tags)?;
+    if request.load {
+        image::load(inner, &written, &tags)?;
+    }
     Ok(BuildResult {
         digest: written.digest,
         config_digest: written.config_digest,

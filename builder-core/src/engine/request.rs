@@ -51,6 +51,8 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// Where to bring it.
     pub outputs: Vec<OutputSpec>,
+    /// Bring it into the container engine of the settings, too.
+    pub load: bool,
     /// Which reuse is forbidden.
     pub no_cache: NoCache,
     /// Run tests that have passed before.
@@ -92,6 +94,7 @@ impl BuildRequest {
             stage: None,
             tags: Vec::new(),
             outputs: Vec::new(),
+            load: false,
             no_cache: NoCache::Never,
             retest: false,
             paranoid: false,
@@ -154,6 +157,8 @@ pub struct RebaseRequest {
     pub tags: Vec<String>,
     /// Where to bring it.
     pub outputs: Vec<OutputSpec>,
+    /// Bring it into the container engine of the settings, too.
+    pub load: bool,
     /// Values of secrets by id, for steps that run.
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// As [`BuildRequest::annotations`].

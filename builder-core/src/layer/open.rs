@@ -68,6 +68,12 @@ impl Layer {
         self.contents().table.header().xattrs
     }
 
+    /// The size of the uncompressed tar in bytes.
+    #[must_use]
+    pub fn tar_size(&self) -> u64 {
+        self.contents().table.header().facts.tar_size
+    }
+
     /// Mode, owner, time, attributes of the layer's root, where it says so.
     ///
     /// # Errors

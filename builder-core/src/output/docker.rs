@@ -5,6 +5,8 @@
 //! zstd: they are compressed anew with gzip, which changes the manifest's
 //! digest and not the image's id.
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use super::layout::{Parts, blob_name, index};
@@ -39,20 +41,28 @@ impl Output for Docker {
         let image = gzip.as_ref().unwrap_or(export.image);
         let export = &Export { image, ..*export };
         let parts = Parts::of(export)?;
-        let tags: Vec<_> = export.names.iter().map(|name| names::familiar(name)).collect();
-        let item = Item {
-            config: blob_name(&parts.config),
-            repo_tags: (!tags.is_empty()).then_some(tags),
-            layers: parts.layers.iter().map(blob_name).collect(),
-        };
-        write_to(&self.dest, |out| {
-            let mut tarball = Tarball::new(out);
-            tarball.layout(export.store, &parts, &index(None, &parts.descriptors))?;
-            tarball.document("manifest.json", &canonical_json(&[item]))?;
-            tarball.finish()
-        })?;
+        write_to(&self.dest, |out| archive(export, &parts, names::familiar, out))?;
         Ok(Written::default())
     }
+}
+
+/// The whole archive, with names in the form that `named` gives them.
+pub(super) fn archive(
+    export: &Export<'_>,
+    parts: &Parts,
+    named: fn(&str) -> String,
+    out: &mut dyn Write,
+) -> Result<(), OutputError> {
+    let tags: Vec<_> = export.names.iter().map(|name| named(name)).collect();
+    let item = Item {
+        config: blob_name(&parts.config),
+        repo_tags: (!tags.is_empty()).then_some(tags),
+        layers: parts.layers.iter().map(blob_name).collect(),
+    };
+    let mut tarball = Tarball::new(out);
+    tarball.layout(export.store, parts, &index(None, &parts.descriptors))?;
+    tarball.document("manifest.json", &canonical_json(&[item]))?;
+    tarball.finish()
 }
 
 /// The image with gzip in place of zstd, if it has any.

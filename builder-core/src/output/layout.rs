@@ -7,9 +7,10 @@ use oci_spec::image::ImageIndexBuilder;
 use super::{Export, OutputError, names};
 use crate::digest::BlobDigest;
 use crate::image::{
-    CONTAINERD_NAME, Descriptor, ImageIndex, MediaType, REF_NAME, blob_digest, canonical_json,
-    kept_artifact, reach, read_image,
+    CONTAINERD_NAME, Descriptor, Image, ImageIndex, MediaType, REF_NAME, blob_digest,
+    canonical_json, kept_artifact, reach, read_image, write_with_layers,
 };
+use crate::layer::{Compression, Layer, LayerDesc};
 
 /// The content of `oci-layout`.
 pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -17,6 +18,8 @@ pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The blobs of one image, with their sizes, and its descriptors.
 pub(super) struct Parts {
     pub(super) blobs: BTreeMap<BlobDigest, u64>,
+    /// Those that the store has compressed, and that are written without it.
+    pub(super) inflated: BTreeMap<BlobDigest, Layer>,
     pub(super) config: BlobDigest,
     pub(super) layers: Vec<BlobDigest>,
     /// One for each name, or one.
@@ -26,14 +29,47 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn of(export: &Export<'_>) -> Result<Self, OutputError> {
         let image = read_image(export.store, &export.image.digest)?;
+        Self::with(export, &image, BTreeMap::new())
+    }
+
+    /// As [`Parts::of`], with layers of zstd as plain tars, in a manifest of
+    /// their own. Nothing is compressed, and no blob is written but the manifest.
+    pub(super) fn without_zstd(export: &Export<'_>) -> Result<Self, OutputError> {
+        let image = read_image(export.store, &export.image.digest)?;
+        let mut inflated = BTreeMap::new();
+        let mut layers = image.layers.clone();
+        for desc in layers.iter_mut().filter(|desc| desc.compression == Compression::Zstd) {
+            let layer = Layer::open(export.store, desc)?;
+            // Where nothing is compressed the diffID is the blob's digest.
+            let blob = BlobDigest::from_bytes(*desc.diff_id.as_bytes());
+            let (size, compression) = (layer.tar_size(), Compression::None);
+            *desc = LayerDesc { blob, size, compression, ..desc.clone() };
+            inflated.insert(blob, layer);
+        }
+        if inflated.is_empty() {
+            return Self::with(export, &image, inflated);
+        }
+        let written = write_with_layers(export.store, &image, &layers)?;
+        let image = Image { digest: written.digest, layers, ..image };
+        Self::with(&Export { image: &written, ..*export }, &image, inflated)
+    }
+
+    fn with(
+        export: &Export<'_>,
+        image: &Image,
+        inflated: BTreeMap<BlobDigest, Layer>,
+    ) -> Result<Self, OutputError> {
         let layers: Vec<_> = image.layers.iter().map(|layer| layer.blob).collect();
         let mut blobs = BTreeMap::new();
         for digest in layers.iter().chain([&image.digest, &image.config_digest]) {
-            let size = export.store.blob_size(digest)?.ok_or(OutputError::Missing(*digest))?;
-            blobs.insert(*digest, size);
+            let size = match inflated.get(digest) {
+                Some(layer) => Some(layer.tar_size()),
+                None => export.store.blob_size(digest)?,
+            };
+            blobs.insert(*digest, size.ok_or(OutputError::Missing(*digest))?);
         }
         let descriptors = descriptors(export);
-        Ok(Self { blobs, config: image.config_digest, layers, descriptors })
+        Ok(Self { blobs, inflated, config: image.config_digest, layers, descriptors })
     }
 
     /// Adds the artifact of that kind that belongs to the image, if there is one.

@@ -1,10 +1,12 @@
 //! Outputs: a finished image brought to where it is wanted.
 //!
-//! In: an image in the store. Out: a file, a directory or a stream. What is at
+//! In: an image in the store. Out: a file, a directory, a stream or an image of
+//! a container engine. What is at
 //! a path is written beside it and renamed, so a failed output leaves what was
 //! there before (`local` writes into a directory and says what it can promise).
 
 mod docker;
+mod engine;
 #[cfg(test)]
 mod fake;
 mod layout;
@@ -20,10 +22,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use docker::Docker;
+pub use engine::Engine;
 pub use local::{Local, Owners};
 pub use oci::{Form, Oci};
 pub use rootfs_tar::Tar;
 
+use crate::daemon::DaemonError;
 use crate::digest::BlobDigest;
 use crate::image::{ImageError, WrittenImage};
 use crate::layer::LayerError;
@@ -45,6 +49,9 @@ pub enum OutputError {
     /// The merged files cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// A container engine did not take it.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// The destination cannot be written.
     #[error("{action} {path}: {source}")]
     Io {

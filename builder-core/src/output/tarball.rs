@@ -56,9 +56,13 @@ impl<W: Write> Tarball<W> {
         self.file(name, bytes.len() as u64, &mut &bytes[..])
     }
 
-    /// A blob of the store, verified as it is read.
-    fn blob(&mut self, store: &Store, digest: &BlobDigest, size: u64) -> Result<(), OutputError> {
-        let mut reader = store.blob_reader(digest)?;
+    /// A blob, verified as `reader` gives it.
+    fn blob(
+        &mut self,
+        mut reader: impl Read,
+        digest: &BlobDigest,
+        size: u64,
+    ) -> Result<(), OutputError> {
         self.file(&blob_name(digest), size, &mut reader)?;
         // Reading to the end is what checks the digest.
         let mut more = [0];
@@ -79,7 +83,10 @@ impl<W: Write> Tarball<W> {
         self.directory("blobs/")?;
         self.directory("blobs/sha256/")?;
         for (digest, size) in &parts.blobs {
-            self.blob(store, digest, *size)?;
+            match parts.inflated.get(digest) {
+                Some(layer) => self.blob(layer.tar()?, digest, *size)?,
+                None => self.blob(store.blob_reader(digest)?, digest, *size)?,
+            }
         }
         self.document("index.json", index)?;
         self.document("oci-layout", OCI_LAYOUT)
