@@ -272,6 +272,7 @@ fn engine_exit(error: &EngineError) -> Exit {
             StepCause::Exec(error) => exec_exit(error),
             StepCause::Layer(LayerError::Store(_)) | StepCause::Io { .. } => Exit::Trouble,
             StepCause::Store(_) | StepCause::Cache(_) | StepCause::Debian(_) => Exit::Trouble,
+            StepCause::Engine(_) => Exit::Trouble,
             StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
             _ => Exit::BuildFailed,
         },

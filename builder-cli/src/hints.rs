@@ -5,9 +5,11 @@
 //! said is matched with what common programs write, in lower case: a guess, so
 //! a hint says what was seen.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use builder_core::cache::CacheError;
+use builder_core::daemon::{DaemonError, Tried};
 use builder_core::error::Error as EngineError;
 use builder_core::exec::{ExecError, ExitStatus, IdMap, MORE_IDS};
 use builder_core::explain::ExplainError;
@@ -15,6 +17,7 @@ use builder_core::image::ImageError;
 use builder_core::layer::LayerError;
 use builder_core::output::OutputError;
 use builder_core::solve::{StepCause, StepError};
+use builder_core::source::engine::EngineError as SourceError;
 use builder_core::source::oci::OciError;
 use builder_core::source::rootfs::RootfsError;
 use builder_core::store::StoreError;
@@ -67,6 +70,10 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
                 vec![format!("`{program}` is not in the image, or not on its PATH")]
             }
             EngineError::Exec(error) => exec(error).into_iter().collect(),
+            EngineError::Output(OutputError::Daemon(error)) => {
+                let kept = "the image is in the store: the same again sends it, and builds nothing";
+                daemon(error).into_iter().chain([kept.to_owned()]).collect()
+            }
             EngineError::NoSteps { .. } => one(
                 "`phoenix build` writes it into the store; `-o type=oci,dest=DIR,records=true` takes it elsewhere",
             ),
@@ -162,7 +169,40 @@ fn step(error: &StepError, ids: &IdMap) -> Vec<String> {
         StepCause::Rootfs(RootfsError::Io { .. }) | StepCause::Oci(OciError::Io { .. }) => {
             vec!["paths in a recipe are relative to the directory that is built".to_owned()]
         }
+        StepCause::Engine(SourceError::Daemon(error)) => daemon(error).into_iter().collect(),
         _ => Vec::new(),
+    }
+}
+
+/// About a container engine.
+fn daemon(error: &DaemonError) -> Option<String> {
+    match error {
+        DaemonError::NoEngine { tried } => {
+            let refused = tried.iter().find(|t| t.kind == Some(ErrorKind::PermissionDenied));
+            let told = |whence: &str| whence == "DOCKER_HOST" || whence.starts_with("the context");
+            Some(match (refused, tried.iter().any(|t| told(&t.whence))) {
+                (Some(Tried { address, .. }), _) => format!(
+                    "{address} is for root and the group `docker`: `sudo usermod -aG docker $USER` \
+                     and a new login, or Podman: `systemctl --user start podman.socket`"
+                ),
+                (None, true) => {
+                    "is it running there? Without DOCKER_HOST and DOCKER_CONTEXT=default, Docker \
+                     and Podman are looked for on this host"
+                        .to_owned()
+                }
+                (None, false) => "start one (`systemctl start docker`, or `systemctl --user start \
+                     podman.socket`), or say where it is: DOCKER_HOST=unix:///PATH"
+                    .to_owned(),
+            })
+        }
+        DaemonError::Context { .. } => Some(
+            "`docker context ls` lists what there is; DOCKER_CONTEXT=default is this host"
+                .to_owned(),
+        ),
+        DaemonError::NoImage { name, .. } => {
+            Some(format!("`docker pull {name}` brings it there (or `podman pull`)"))
+        }
+        _ => None,
     }
 }
 

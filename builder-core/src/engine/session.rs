@@ -39,6 +39,7 @@ pub(super) fn session<'a>(
         allow_insecure: false,
         proxy_env: &inner.proxy_env,
         debian: &inner.debian,
+        daemon: &inner.daemon,
         locks,
         earlier: None,
         shared: Default::default(),

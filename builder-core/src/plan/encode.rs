@@ -126,6 +126,9 @@ impl Encoder {
                     .bytes(path.as_os_str().as_encoded_bytes())
                     .option_text(tag.as_deref());
             }
+            Source::Engine { name } => {
+                self.tag("engine").text(name);
+            }
             Source::Debian(debian) => {
                 self.tag("debian");
                 self.debian(debian);

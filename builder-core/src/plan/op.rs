@@ -45,6 +45,11 @@ pub enum Source {
         /// The tag or reference, where there is more than one image.
         tag: Option<String>,
     },
+    /// An image that a container engine (Docker, Podman) has.
+    Engine {
+        /// Its name there, or its id.
+        name: String,
+    },
     /// The packages of a minimal Debian, unpacked and not yet configured.
     Debian(Debian),
     /// An image by name: the store's, else a registry's.

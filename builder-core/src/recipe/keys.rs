@@ -208,7 +208,11 @@ pub(super) const FROM: &[Field] = &[
     field("oci", "PATH[:tag] of an OCI layout (directory or archive) or a docker-archive.", text),
     field("stage", "Another stage of this recipe.", text),
     field("scratch", "The empty image.", is_true),
-    field("engine", "An image of a container engine; comes with a later version.", text),
+    field(
+        "engine",
+        "NAME[:tag] or id of an image that a container engine (Docker, Podman) has.",
+        text,
+    ),
     field("image", "An image of a registry; comes with a later version.", text),
 ];
 pub(super) const DEBIAN: &[Field] = &[

@@ -74,7 +74,7 @@ fn order(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Vec<usize>> {
             let message = format!("`from: {{{kind}: ...}}` comes with a later version");
             let diagnostic = decoder.source.diagnostic(stage.from.span, message);
             let mut diagnostic =
-                diagnostic.help("this one knows debian, rootfs, oci, stage and scratch");
+                diagnostic.help("this one knows debian, rootfs, oci, engine, stage and scratch");
             diagnostic.class = Class::Unsupported;
             known = decoder.report(diagnostic).unwrap_or(false);
         }

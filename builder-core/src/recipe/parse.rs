@@ -169,6 +169,10 @@ fn from(decoder: &Decoder<'_>, node: &Node) -> Option<Spanned<From>> {
             let path = decoder.base.join(path);
             From::Source { source: Source::Oci { path, tag }, base: Some(written) }
         }
+        "engine" => {
+            let name = decoder.filled(value)?;
+            From::Source { source: Source::Engine { name: name.clone() }, base: Some(name) }
+        }
         "stage" => From::Stage(decoder.filled(value)?),
         "scratch" => match decoder.boolean(value)? {
             true => From::Source { source: Source::Scratch, base: None },

@@ -11,6 +11,7 @@ use crate::layer::LayerError;
 use crate::plan::Location;
 use crate::registry::RegistryError;
 use crate::source::debian::DebianError;
+use crate::source::engine::EngineError;
 use crate::source::local::ContextError;
 use crate::source::oci::OciError;
 use crate::source::rootfs::RootfsError;
@@ -71,6 +72,9 @@ pub enum StepCause {
     /// An image could not be read.
     #[error(transparent)]
     Oci(#[from] OciError),
+    /// An image of a container engine could not be taken in.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A Debian base could not be made.
     #[error(transparent)]
     Debian(#[from] DebianError),

@@ -27,6 +27,7 @@ mod rebase;
 mod report;
 mod run_ahead;
 mod run_config;
+mod run_engine_source;
 mod run_exec;
 mod run_file;
 mod run_image_source;

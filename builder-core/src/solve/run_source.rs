@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::decide::Decision;
 use super::error::StepCause;
+use super::run_engine_source;
 use super::run_image_source;
 use super::session::{LockMode, Step, lock, now};
 use super::value::{Base, Stacked, State, Value};
@@ -64,6 +65,7 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
         Op::Image { reference, digest, platform } => {
             run_image_source::run(step, reference, *digest, platform.as_deref())
         }
+        Op::Engine { name } => run_engine_source::run(step, name),
     }
 }
 

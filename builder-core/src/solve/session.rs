@@ -18,6 +18,7 @@ use super::run_ahead::{Landed, Landings};
 use super::supposed::Supposed;
 use super::{is_reported, value::Stacked};
 use crate::cache::{BuildRecord, Cache, Ended, Outcome, PastStep, Record, Saw, StepRecord, Work};
+use crate::daemon;
 use crate::digest::{BlobDigest, CacheKey, ChainId, DiffId, VertexId};
 use crate::event::{Event, Sink, Status, Trial, Unit};
 use crate::exec::{Cancel, Executor};
@@ -112,6 +113,8 @@ pub(crate) struct Session<'a> {
     /// Variables for steps that are in no key and in no image.
     pub proxy_env: &'a [(String, String)],
     pub debian: &'a Settings,
+    /// Where container engines are.
+    pub daemon: &'a daemon::Settings,
     pub locks: &'a Locks,
     pub earlier: Option<BuildRecord>,
     pub shared: Shared,
@@ -284,6 +287,7 @@ impl Session<'_> {
             allow_insecure: self.allow_insecure,
             proxy_env: self.proxy_env,
             debian: self.debian,
+            daemon: self.daemon,
             locks: self.locks,
             earlier: None,
             shared: Shared::default(),

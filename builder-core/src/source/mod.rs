@@ -14,6 +14,7 @@ use crate::image::ImageConfig;
 use crate::layer::LayerDesc;
 
 pub mod debian;
+pub mod engine;
 mod inflate;
 pub mod local;
 pub mod named;

@@ -94,6 +94,8 @@ fn sources() -> Vec<Op> {
         Source::Git(Git { keep_git_dir: true, ..g() }),
         Source::Git(Git { submodules: true, ..g() }),
         Source::Git(Git { commit: text("v"), ..g() }),
+        Source::Engine { name: "n".into() },
+        Source::Engine { name: "m".into() },
         Source::Debian(d()),
         Source::Debian(Debian { suite: "t".into(), ..d() }),
         Source::Debian(Debian { mirror: text("m"), ..d() }),

@@ -14,7 +14,7 @@ pub const MAX_MEMBERS: usize = 200_000;
 /// The most bytes that a compressed archive may inflate to.
 pub const MAX_INFLATED: u64 = 64 << 30;
 /// The most links that are followed for one name.
-const MAX_LINKS: u32 = 8;
+pub(super) const MAX_LINKS: u32 = 8;
 
 /// Where a member's bytes stand.
 #[derive(Debug, Clone, Copy)]
@@ -135,12 +135,12 @@ fn index(path: &Path, file: &File) -> Result<HashMap<String, Member>, OciError> 
     Ok(members)
 }
 
-fn parent(name: &str) -> &str {
+pub(super) fn parent(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
 /// `a/./b/../c` as `a/c`; `None` for what climbs above the top.
-fn normal(name: &str) -> Option<String> {
+pub(super) fn normal(name: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in name.split('/') {
         match part {

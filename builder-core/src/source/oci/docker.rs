@@ -15,11 +15,11 @@ use crate::store::Store;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Item {
-    config: String,
+pub(super) struct Item {
+    pub(super) config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
+    pub(super) layers: Vec<String>,
 }
 
 /// The image that was chosen.
@@ -49,7 +49,7 @@ pub(super) fn find(files: &Files, path: &Path, tag: Option<&str>) -> Result<Foun
 }
 
 /// The digest that is part of a config's name: `HEX.json`, `blobs/sha256/HEX`.
-fn digest_in(name: &str) -> Option<BlobDigest> {
+pub(super) fn digest_in(name: &str) -> Option<BlobDigest> {
     let name = name.rsplit('/').next()?;
     BlobDigest::from_hex(name.strip_suffix(".json").unwrap_or(name)).ok()
 }

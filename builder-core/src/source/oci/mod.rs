@@ -21,6 +21,7 @@ mod layout;
 #[cfg(test)]
 mod mutated;
 mod select;
+pub(in crate::source) mod stream;
 
 use std::path::{Path, PathBuf};
 
