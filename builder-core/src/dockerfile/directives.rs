@@ -89,9 +89,22 @@ fn first_word(value: Word) -> Word {
     Word::new(value.value[..len].to_owned(), span)
 }
 
+/// The `check` directive in a comment above an instruction, which counts for
+/// it alone. One that cannot be read counts for nothing.
+pub(super) fn check_comment(comment: &str) -> Option<Check> {
+    let (name, value) = directive(&format!("#{comment}"), 0)?;
+    if name != "check" {
+        return None;
+    }
+    check(&first_word(value).value).ok()
+}
+
 /// `skip=A,B;experimental=all;error=true`, in any order.
-fn check(text: &str) -> Result<Check, String> {
+pub(super) fn check(text: &str) -> Result<Check, String> {
     let mut check = Check::default();
+    if text.is_empty() {
+        return Ok(check);
+    }
     for option in text.splitn(3, ';') {
         let Some((name, value)) = option.split_once('=') else {
             return Err(format!("invalid check option {option:?}"));
@@ -169,5 +182,8 @@ mod tests {
         let found = check("skip=A,B;experimental=all;error=true").expect("good");
         assert!(found.skip.contains("A") && found.skip.contains("B") && !found.skip.contains("C"));
         assert!(found.experimental.contains("anything") && found.error);
+        assert!(check_comment("check=skip=all").is_some_and(|it| it.skip == Rules::All));
+        assert_eq!(check_comment("check=skipp"), None);
+        assert_eq!(check_comment("escape=`"), None);
     }
 }

@@ -17,6 +17,7 @@ mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
+pub mod lint;
 pub mod mount;
 mod parse;
 mod scan;
@@ -27,6 +28,7 @@ mod units;
 use crate::frontend::{Class, Diagnostic, SourceFile};
 
 use ast::{Instruction, InstructionKind};
+pub use lint::Warning;
 pub use parse::{parse, parse_trigger};
 
 /// The escape character of a file that names none.

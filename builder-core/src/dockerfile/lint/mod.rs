@@ -1,0 +1,347 @@
+//! Checks of a Dockerfile, by the names and words of BuildKit's.
+//!
+//! In: the parsed file, and facts that lowering meets (what a word expands to,
+//! which variables are not set). Out: [`Warning`]s, by place.
+//!
+//! Which rules count is said by [`Check`]: the file's `# check=`, or what is
+//! given instead; and for one instruction by a `# check=` comment above it. A
+//! rule that is experimental is checked only where it is asked for, and
+//! `skip=all` does not take it away.
+//!
+//! Limitation: what is seen by the file alone is told of stages that the build
+//! does not need too.
+
+mod file;
+mod names;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ast::{Check, CommandLine, Dockerfile, Instruction, Rules, Stage, Word};
+use super::directives;
+use super::expand::{Expanded, Expander};
+use super::expose::Ports;
+use crate::frontend::{Diagnostic, SourceFile, Span, closest};
+use crate::plan::Location;
+
+pub use rules::{RULES, Rule};
+
+/// Something that is allowed and should not be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The rule's name: `JSONArgsRecommended`.
+    pub rule: &'static str,
+    /// What the rule is about.
+    pub description: &'static str,
+    /// Where more is said of it; empty where nothing is.
+    pub url: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// Where.
+    pub location: Location,
+    /// The last line that it is about.
+    pub end_line: u32,
+}
+
+/// Reads what `# check=` takes: `skip=A,B;experimental=all;error=true`.
+///
+/// # Errors
+/// What is wrong with it, as `BuildKit` says it.
+pub fn options(text: &str) -> Result<Check, String> {
+    directives::check(text.trim())
+}
+
+/// What makes a build fail that asks for `error=true` and has warnings.
+#[must_use]
+pub fn violation(
+    file: &Dockerfile,
+    instead: Option<&Check>,
+    warnings: &[Warning],
+) -> Option<Diagnostic> {
+    if !settings(file, instead).error || warnings.is_empty() {
+        return None;
+    }
+    let rules: BTreeSet<_> = warnings.iter().map(|warning| warning.rule).collect();
+    let rules: Vec<_> = rules.into_iter().collect();
+    let message = format!("lint violation found for rules: {}", rules.join(", "));
+    Some(Diagnostic::unplaced(message))
+}
+
+fn settings(file: &Dockerfile, instead: Option<&Check>) -> Check {
+    let own = file.directives.check.as_ref().map(|check| &check.value);
+    instead.or(own).cloned().unwrap_or_default()
+}
+
+/// Collects what is found while a file is lowered.
+pub struct Checks<'a> {
+    file: &'a Dockerfile,
+    source: &'a SourceFile,
+    settings: Check,
+    /// What comments above an instruction ask for it, by where it begins.
+    local: BTreeMap<usize, Check>,
+    /// Each keyword as written, by where its instruction begins.
+    keywords: BTreeMap<usize, &'a str>,
+    found: Vec<Warning>,
+}
+
+impl<'a> Checks<'a> {
+    /// Checks the file by itself; `instead` is what the command line says, which
+    /// counts and not the file's own `# check=`.
+    #[must_use]
+    pub fn new(file: &'a Dockerfile, source: &'a SourceFile, instead: Option<&Check>) -> Self {
+        let mut checks = Self {
+            file,
+            source,
+            settings: settings(file, instead),
+            local: BTreeMap::new(),
+            keywords: BTreeMap::new(),
+            found: Vec::new(),
+        };
+        for stage in &file.stages {
+            checks.note(stage.span, &stage.keyword, &stage.comments);
+        }
+        let in_stages = file.stages.iter().flat_map(|stage| &stage.instructions);
+        for Instruction { span, keyword, comments, .. } in file.preamble.iter().chain(in_stages) {
+            checks.note(*span, keyword, comments);
+        }
+        checks.whole_file();
+        checks
+    }
+
+    fn note(&mut self, span: Span, keyword: &'a Word, comments: &[Word]) {
+        self.keywords.insert(span.start, &keyword.value);
+        let check = comments.iter().find_map(|it| directives::check_comment(&it.value));
+        if let Some(check) = check {
+            self.local.insert(span.start, check);
+        }
+    }
+
+    /// Tells of something, if its rule counts at that place.
+    fn warn(&mut self, rule: Rule, span: Span, detail: impl FnOnce() -> String) {
+        let local = self.local.get(&span.start);
+        let named = |pick: fn(&Check) -> &Rules| {
+            pick(&self.settings).contains(rule.name)
+                || local.is_some_and(|local| pick(local).contains(rule.name))
+        };
+        let counts = match rule.experimental {
+            true => named(|check| &check.experimental),
+            false => !named(|check| &check.skip),
+        };
+        if !counts {
+            return;
+        }
+        let Rule { name, description, url, .. } = rule;
+        let last = Span { start: span.end.saturating_sub(1).max(span.start), end: span.end };
+        self.found.push(Warning {
+            rule: name,
+            description,
+            url,
+            detail: detail(),
+            location: self.source.location(span),
+            end_line: self.source.location(last).line,
+        });
+    }
+
+    /// The keyword at a place, as written; `otherwise` for one of a trigger.
+    fn keyword(&self, span: Span, otherwise: &str) -> String {
+        let own = self.keywords.get(&span.start).copied();
+        own.filter(|own| own.eq_ignore_ascii_case(otherwise)).unwrap_or(otherwise).to_owned()
+    }
+
+    /// What `FROM` may use before any argument of the file is read: with these
+    /// and the file's defaults each base must have a name that may be one
+    /// (`InvalidDefaultArgInFrom`).
+    pub fn default_bases(&mut self, globals: &[(String, String)]) {
+        let expander = Expander::new(self.file.escape());
+        let mut scope: BTreeMap<String, String> = globals.iter().cloned().collect();
+        for arg in self.file.global_args() {
+            let Some(value) = &arg.value else { continue };
+            // What is wrong here is told where the file is lowered.
+            let Ok(value) = expander.word(&value.value, &scope) else { return };
+            scope.insert(arg.name.value.clone(), value.text);
+        }
+        for stage in &self.file.stages {
+            let Ok(base) = expander.word(&stage.image.value, &scope) else { return };
+            if !names::is_image(&base.text) {
+                let written = &stage.image.value;
+                self.warn(rules::INVALID_DEFAULT_ARG_IN_FROM, stage.span, || {
+                    format!(
+                        "Default value for ARG {written} results in empty or invalid base image name"
+                    )
+                });
+            }
+        }
+    }
+
+    /// Variables of a `FROM` that are not set; `known` are.
+    pub fn from_unset(&mut self, stage: &Stage, unset: &BTreeSet<String>, known: &[&str]) {
+        let declared: Vec<&str> =
+            self.file.global_args().map(|arg| arg.name.value.as_str()).collect();
+        for name in unset {
+            if declared.contains(&name.as_str()) || known.contains(&name.as_str()) {
+                continue;
+            }
+            let near = similar(name, known.iter().copied().chain(declared.iter().copied()));
+            self.warn(rules::UNDEFINED_ARG_IN_FROM, stage.span, || {
+                let near = near.map(|near| format!(" (did you mean {near}?)"));
+                format!("FROM argument '{name}' is not declared{}", near.unwrap_or_default())
+            });
+        }
+    }
+
+    /// A `FROM --platform` and what it expands to.
+    pub fn platform(
+        &mut self,
+        stage: &Stage,
+        word: &Word,
+        expanded: &Expanded,
+        globals: &[(String, String)],
+    ) {
+        let known: Vec<&str> = globals.iter().map(|(name, _)| name.as_str()).collect();
+        self.from_unset(stage, &expanded.unmatched, &known);
+        let Expanded { text, matched, unmatched } = expanded;
+        if !unmatched.is_empty() {
+            return;
+        }
+        if matched.is_empty() {
+            let own = stage.name.as_ref().map_or("", |name| name.value.as_str());
+            let Some((os, arch)) = names::platform(text) else { return };
+            // A stage that is named for its platform means it.
+            if !own.contains(os.as_str()) && !own.contains(arch.as_str()) {
+                self.warn(rules::FROM_PLATFORM_FLAG_CONST_DISALLOWED, stage.span, || {
+                    format!("FROM --platform flag should not use constant value {text:?}")
+                });
+            }
+            return;
+        }
+        let target = globals.iter().find(|(name, _)| name == "TARGETPLATFORM");
+        let alone = matched.len() == 1 && matched.contains("TARGETPLATFORM");
+        if alone && target.is_some_and(|(_, value)| value == text) {
+            let written = &word.value;
+            self.warn(rules::REDUNDANT_TARGET_PLATFORM, stage.span, || {
+                format!(
+                    "Setting platform to predefined {written} in FROM is redundant as this is \
+                     the default behavior"
+                )
+            });
+        }
+    }
+
+    /// An image that a stage starts from, of a platform that was not asked
+    /// for; both as `os/arch`.
+    pub fn base_platform(&mut self, stage: &Stage, image: &str, wanted: &str, found: &str) {
+        self.warn(rules::INVALID_BASE_IMAGE_PLATFORM, stage.span, || {
+            format!(
+                "Base image {image} was pulled with platform {found:?}, expected {wanted:?} for \
+                 current build"
+            )
+        });
+    }
+
+    /// Variables of an instruction at `span` that are not set; `known` are,
+    /// or are declared.
+    pub fn unset(&mut self, span: Span, unset: &BTreeSet<String>, known: &[&str]) {
+        for name in unset {
+            // What builds of a bill of materials set is no variable.
+            let setting = name.starts_with("BUILDKIT_SBOM_SCAN_");
+            if setting || known.contains(&name.as_str()) {
+                continue;
+            }
+            let near = similar(name, known.iter().copied());
+            self.warn(rules::UNDEFINED_VAR, span, || {
+                let near = near.map(|near| format!(" (did you mean ${near}?)"));
+                format!("Usage of undefined variable '${name}'{}", near.unwrap_or_default())
+            });
+        }
+    }
+
+    /// A `CMD` or `ENTRYPOINT`; `default_shell` where the image names none.
+    pub fn command(
+        &mut self,
+        span: Span,
+        keyword: &str,
+        command: &CommandLine,
+        default_shell: bool,
+    ) {
+        if !default_shell || matches!(command, CommandLine::Exec(_)) {
+            return;
+        }
+        let keyword = self.keyword(span, keyword);
+        self.warn(rules::JSON_ARGS_RECOMMENDED, span, || {
+            format!(
+                "JSON arguments recommended for {keyword} to prevent unintended behavior related \
+                 to OS signals"
+            )
+        });
+    }
+
+    /// A word of `EXPOSE` and what it means.
+    pub fn port(&mut self, span: Span, word: &str, ports: &Ports) {
+        if ports.capitals {
+            self.warn(rules::EXPOSE_PROTO_CASING, span, || {
+                format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase")
+            });
+        }
+        if ports.mapped {
+            self.warn(rules::EXPOSE_INVALID_FORMAT, span, || {
+                format!(
+                    "EXPOSE instruction should not define an IP address or host-port mapping, \
+                     found '{word}'"
+                )
+            });
+        }
+    }
+
+    /// A name that `ENV` or `ARG` sets.
+    pub fn secret_name(&mut self, span: Span, keyword: &str, name: &str) {
+        if names::is_secret(name) {
+            self.warn(rules::SECRETS_USED_IN_ARG_OR_ENV, span, || {
+                format!(
+                    "Do not use ARG or ENV instructions for sensitive data ({keyword} {name:?})"
+                )
+            });
+        }
+    }
+
+    /// A pair with a space between its parts.
+    pub fn legacy_pair(&mut self, span: Span, keyword: &str) {
+        let keyword = self.keyword(span, keyword);
+        self.warn(rules::LEGACY_KEY_VALUE_FORMAT, span, || {
+            format!(
+                "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" \
+                 format"
+            )
+        });
+    }
+
+    /// A `WORKDIR`, expanded; whether this file set one before.
+    pub fn workdir(&mut self, span: Span, path: &str, is_set: bool) {
+        if !is_set && !path.starts_with('/') {
+            self.warn(rules::WORKDIR_RELATIVE_PATH, span, || {
+                format!("Relative workdir {path:?} can have unexpected results if the base image changes")
+            });
+        }
+    }
+
+    /// A path that `COPY` or `ADD` takes from the context. Nothing is told of it
+    /// yet.
+    pub fn copied(&mut self, span: Span, keyword: &str, path: &str, ignore: &[String]) {
+        let _ = (span, keyword, path, ignore);
+    }
+
+    /// What was found, by place.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Warning> {
+        self.found.sort_by_key(|warning| warning.location.line);
+        self.found
+    }
+}
+
+/// The name that `word` may be meant to be, as `BuildKit` finds it: within two
+/// changes.
+fn similar<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let found = closest(word, names)?;
+    (found != word && strsim::levenshtein(word, found) < 3).then_some(found)
+}
