@@ -7,6 +7,7 @@
 //! Pure text: nothing here reads a file or asks a registry.
 
 pub mod ast;
+pub mod call;
 mod command;
 mod copy;
 mod directives;
