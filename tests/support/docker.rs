@@ -57,7 +57,8 @@ impl Docker {
         }
     }
 
-    fn client(&self) -> Command {
+    /// The client of Debian, told of this daemon.
+    pub(crate) fn client(&self) -> Command {
         // Debian's own: another one on PATH may lack what it has.
         let debian = PathBuf::from("/usr/bin/docker");
         let mut client = Command::new(if debian.exists() { debian } else { "docker".into() });
