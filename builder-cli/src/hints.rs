@@ -180,6 +180,16 @@ fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::NoEngine { tried } => {
             let refused = tried.iter().find(|t| t.kind == Some(ErrorKind::PermissionDenied));
             let told = |whence: &str| whence == "DOCKER_HOST" || whence.starts_with("the context");
+            let tls = |t: &Tried| {
+                ["certificate", "Certificate", "HTTPS"].iter().any(|w| t.why.contains(w))
+            };
+            if tried.iter().any(tls) {
+                return Some(
+                    "with DOCKER_TLS_VERIFY=1, DOCKER_CERT_PATH is the directory of ca.pem, \
+                     cert.pem and key.pem"
+                        .to_owned(),
+                );
+            }
             Some(match (refused, tried.iter().any(|t| told(&t.whence))) {
                 (Some(Tried { address, .. }), _) => format!(
                     "{address} is for root and the group `docker`: `sudo usermod -aG docker $USER` \

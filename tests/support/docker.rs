@@ -20,6 +20,11 @@ pub(crate) struct Docker {
 impl Docker {
     /// Starts a daemon; `None` where there cannot be one (said loudly).
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments for the daemon.
+    pub(crate) fn start_with(extra: &[String]) -> Option<Self> {
         if !tools::root() || !tools::have(&["dockerd", "containerd", "runc"]) {
             return None;
         }
@@ -35,6 +40,7 @@ impl Docker {
             .arg(at("exec"))
             .arg("--pidfile")
             .arg(at("pid"))
+            .args(extra)
             .stdout(log.try_clone().expect("a descriptor can be copied"))
             .stderr(log)
             .stdin(Stdio::null())
@@ -43,6 +49,11 @@ impl Docker {
         let mut docker = Self { daemon, dir };
         docker.wait();
         Some(docker)
+    }
+
+    /// Its address, as `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("socket").display())
     }
 
     fn wait(&mut self) {
@@ -62,7 +73,7 @@ impl Docker {
         // Debian's own: another one on PATH may lack what it has.
         let debian = PathBuf::from("/usr/bin/docker");
         let mut client = Command::new(if debian.exists() { debian } else { "docker".into() });
-        client.arg(format!("--host=unix://{}", self.dir.path().join("socket").display()));
+        client.arg(format!("--host={}", self.host()));
         client.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
         client
     }

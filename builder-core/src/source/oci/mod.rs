@@ -3,7 +3,8 @@
 //! In: a path and, where there are several images, a name. Out: the image's
 //! layers and documents in the store. Archives (plain, or compressed by gzip,
 //! xz or zstd) are indexed and read in place; a compressed one is first
-//! inflated into the store's work directory.
+//! inflated into the store's work directory. What an engine streams is read as
+//! it comes (`stream`).
 //!
 //! Invariant: no byte counts that was not verified. Manifests, configs and
 //! layers against the digests that lead to them, each layer's content against
@@ -22,6 +23,8 @@ mod layout;
 mod mutated;
 mod select;
 pub(in crate::source) mod stream;
+#[cfg(test)]
+mod streamed;
 
 use std::path::{Path, PathBuf};
 
