@@ -166,22 +166,30 @@ pub(super) fn read(context: &Context<'_>) -> Result<Parsed> {
 
 /// A stage without a name in the place of a `FROM` that is wrong, so that what
 /// follows is not found wrong too.
-pub(super) fn stage_that_fails(context: &Context<'_>) -> Option<Box<Stage>> {
+pub(super) fn stage_that_fails(context: &Context<'_>) -> Option<Stage> {
     let keyword = context.word(context.scan.keyword.clone());
-    keyword.value.eq_ignore_ascii_case("FROM").then(|| {
-        Box::new(Stage {
-            span: context.logical.span,
-            keyword,
-            original: context.original(),
-            image: Word::default(),
-            platform: None,
-            name: None,
-            alias: None,
-            description: None,
-            comments: Vec::new(),
-            instructions: Vec::new(),
-        })
-    })
+    let is_from = keyword.value.eq_ignore_ascii_case("FROM");
+    is_from.then(|| nameless(keyword, context.logical.span))
+}
+
+/// The same where no `FROM` is.
+pub(super) fn no_stage(instruction: Instruction) -> Stage {
+    nameless(instruction.keyword, instruction.span)
+}
+
+fn nameless(keyword: Word, span: Span) -> Stage {
+    Stage {
+        span,
+        keyword,
+        original: String::new(),
+        image: Word::default(),
+        platform: None,
+        name: None,
+        alias: None,
+        description: None,
+        comments: Vec::new(),
+        instructions: Vec::new(),
+    }
 }
 
 fn from(context: &Context<'_>, keyword: Word) -> Result<Stage> {

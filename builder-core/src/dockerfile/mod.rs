@@ -14,6 +14,8 @@ mod directives;
 pub mod expand;
 pub mod expose;
 mod flags;
+#[cfg(test)]
+mod fuzz;
 mod healthcheck;
 mod heredoc;
 mod instruction;
@@ -21,6 +23,8 @@ mod lines;
 pub mod lint;
 pub mod mount;
 mod parse;
+#[cfg(test)]
+mod props;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ pub fn parse(source: &SourceFile) -> Result<Dockerfile, Vec<Diagnostic>> {
             }
             Err(fault) => {
                 // A stage that is wrong is a stage to what follows it.
-                file.stages.extend(fault.from.map(|stage| *stage));
+                file.stages.extend(fault.from);
                 faults.push(fault.what);
             }
         }
@@ -86,7 +86,7 @@ pub fn parse_trigger(source: &SourceFile) -> Result<Instruction, Vec<Diagnostic>
 /// What is wrong, and the stage that there would be.
 struct Fault {
     what: Diagnostic,
-    from: Option<Box<Stage>>,
+    from: Option<Stage>,
 }
 
 type Read = Result<(Parsed, Option<Span>), Fault>;
@@ -122,7 +122,10 @@ fn add(source: &SourceFile, file: &mut Dockerfile, parsed: Parsed) -> Option<Dia
             None => {
                 let message = "no build stage in current context";
                 let help = "only ARG may stand before the first FROM";
-                return Some(source.diagnostic(instruction.keyword.span, message).help(help));
+                let keyword = instruction.keyword.clone();
+                // What follows stands in a stage, lest all of it be told of.
+                file.stages.push(instruction::no_stage(*instruction));
+                return Some(source.diagnostic(keyword.span, message).help(help));
             }
         },
     }

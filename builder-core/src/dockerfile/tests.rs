@@ -336,6 +336,7 @@ fn every_mistake_is_told_with_its_place() {
             "9:1: USER requires exactly one argument",
         ]
     );
+    assert_eq!(faults("RUN a\nRUN b\nFROM c").len(), 1);
     assert_eq!(faults(""), ["file with no instructions"]);
     assert_eq!(faults("# only this\n"), ["file with no instructions"]);
     assert_eq!(faults("ARG a"), ["dockerfile contains no stages to build"]);
