@@ -134,20 +134,28 @@ fn excerpt(diagnostic: &Diagnostic, paint: &Paint) -> String {
         margin = " ".repeat(number.len());
         let arrow = paint.place("-->");
         lines.push(format!("{margin}{arrow} {}:{}:{}", at.file.display(), at.line, at.column));
-        let bar = paint.place("|");
-        let before: String = source_line.chars().take(at.column as usize - 1).collect();
-        let marked: String =
-            source_line.chars().skip(at.column as usize - 1).take(*width as usize).collect();
-        let indent = " ".repeat(measure_text_width(&visible(&before)));
-        let carets = "^".repeat(measure_text_width(&visible(&marked)).max(1));
-        let label = label.as_deref().map(|label| format!(" {label}")).unwrap_or_default();
         // A file that is gone since has no line to show.
         if !source_line.is_empty() {
-            let line = visible(source_line);
-            lines.push(format!("{margin} {bar}"));
-            lines.push(format!("{} {bar} {}", paint.place(&number), line.trim_end()));
+            let last = at.line as usize + source_line.matches('\n').count();
+            margin = " ".repeat(last.to_string().len());
+            lines.push(format!("{margin} {}", paint.place("|")));
+            for (line, number) in source_line.split('\n').zip(at.line..) {
+                let number = format!("{number:>width$}", width = margin.len());
+                let shown =
+                    format!("{} {} {}", paint.place(&number), paint.place("|"), visible(line));
+                lines.push(shown.trim_end().to_owned());
+            }
+        }
+        // Of several lines all is meant.
+        if !source_line.is_empty() && !source_line.contains('\n') {
+            let before: String = source_line.chars().take(at.column as usize - 1).collect();
+            let marked: String =
+                source_line.chars().skip(at.column as usize - 1).take(*width as usize).collect();
+            let indent = " ".repeat(measure_text_width(&visible(&before)));
+            let carets = "^".repeat(measure_text_width(&visible(&marked)).max(1));
+            let label = label.as_deref().map(|label| format!(" {label}")).unwrap_or_default();
             let carets = paint.error(&format!("{carets}{label}"));
-            lines.push(format!("{margin} {bar} {indent}{carets}"));
+            lines.push(format!("{margin} {} {indent}{carets}", paint.place("|")));
         }
     }
     if let Some(help) = help {
@@ -196,6 +204,21 @@ mod tests {
         let column =
             |line: &str, what: &str| measure_text_width(&line[..line.find(what).expect("there")]);
         assert_eq!(column(lines[3], "bad"), column(lines[4], "^^^"));
+    }
+
+    #[test]
+    fn mistake_of_several_lines_shows_them_all() {
+        let text = "FROM a\n".repeat(8) + "RUN b \\\n  c\n";
+        let source = SourceFile::new(Path::new("Dockerfile"), &text);
+        let diagnostic = source.diagnostic_of_lines((56..66).into(), "no").help("say `d`");
+        insta::assert_snapshot!(plain(diagnostic), @r"
+        error: no
+         --> Dockerfile:9:1
+           |
+         9 | RUN b \
+        10 |   c
+           = help: say `d`
+        ");
     }
 
     #[test]

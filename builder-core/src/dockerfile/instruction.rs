@@ -54,7 +54,7 @@ type Result<T> = std::result::Result<T, Diagnostic>;
 impl Context<'_> {
     /// An error about the whole instruction.
     pub(super) fn fail(&self, message: impl Into<String>) -> Diagnostic {
-        self.source.diagnostic(self.logical.span, message)
+        self.source.diagnostic_of_lines(self.logical.span, message)
     }
 
     /// The arguments as one text.

@@ -17,6 +17,9 @@ use crate::plan::Location;
 /// Longest source line that a diagnostic carries, in characters.
 const EXCERPT: usize = 400;
 
+/// Most source lines that a diagnostic carries.
+const LINES: usize = 8;
+
 /// A range of bytes in a [`SourceFile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
@@ -108,6 +111,20 @@ impl SourceFile {
         }
     }
 
+    /// As [`Self::diagnostic`], about all lines of the span: the first of them
+    /// are shown, not only where it begins.
+    #[must_use]
+    pub fn diagnostic_of_lines(&self, span: Span, message: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = self.diagnostic(span, message);
+        let first = self.line_of(span.start);
+        let last = self.line_of(span.end.saturating_sub(1).max(span.start));
+        for line in (first + 1..=last).take(LINES - 1) {
+            diagnostic.source_line.push('\n');
+            diagnostic.source_line.extend(self.line_text(line).chars().take(EXCERPT));
+        }
+        diagnostic
+    }
+
     fn line_of(&self, byte: usize) -> usize {
         self.lines.partition_point(|&start| start <= byte).saturating_sub(1)
     }
@@ -139,7 +156,8 @@ pub struct Diagnostic {
     pub message: String,
     /// Where; `None` for what was given beside the file (`--set`).
     pub location: Option<Location>,
-    /// The line at `location`, without its end; cut where very long.
+    /// The line at `location`, without its end; cut where very long. Where all
+    /// of several lines is meant, those that follow too, up to 8.
     pub source_line: String,
     /// How many characters from `location` on are meant; at least 1.
     pub width: u32,
@@ -236,6 +254,19 @@ mod tests {
         assert_eq!((diagnostic.source_line.as_str(), diagnostic.width), ("ü: ß x", 1));
         let end = source.diagnostic((99..200).into(), "end");
         assert_eq!(end.location.map(|at| at.line), Some(3));
+    }
+
+    #[test]
+    fn a_diagnostic_of_lines_carries_the_first_of_them() {
+        let text = "one\ntwo \\\n  three\nfour\n";
+        let source = SourceFile::new(Path::new("D"), text);
+        let diagnostic = source.diagnostic_of_lines((4..18).into(), "no");
+        assert_eq!(diagnostic.source_line, "two \\\n  three");
+        assert_eq!(source.diagnostic_of_lines((0..3).into(), "no").source_line, "one");
+        let many = "x\n".repeat(100);
+        let source = SourceFile::new(Path::new("D"), &many);
+        let diagnostic = source.diagnostic_of_lines((0..200).into(), "no");
+        assert_eq!(diagnostic.source_line.lines().count(), LINES);
     }
 
     #[test]
