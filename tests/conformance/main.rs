@@ -18,6 +18,7 @@ mod layers;
 mod peer;
 mod phoenix;
 mod record;
+mod registry;
 mod served;
 mod site;
 mod suite;

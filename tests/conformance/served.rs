@@ -1,6 +1,7 @@
 //! What cases reach over the network, all on the loopback address and ended
 //! with this value: files over HTTP with a time of change, repositories through
-//! `git daemon`, and a socket in the place of an ssh agent's.
+//! `git daemon`, the bases in a registry, and a socket in the place of an ssh
+//! agent's.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::base::Bases;
+use crate::registry::Registry;
+
 /// The time of change that every file is served with.
 const MODIFIED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 
@@ -20,14 +24,15 @@ pub(crate) struct Served {
     http: u16,
     git: u16,
     daemon: Option<Child>,
+    registry: Option<Registry>,
     agent: PathBuf,
     _agent: UnixListener,
     stop: Arc<AtomicBool>,
 }
 
 impl Served {
-    /// Starts them.
-    pub(crate) fn start() -> Self {
+    /// Starts them; a registry only where it is `wanted`.
+    pub(crate) fn start(bases: &Bases, wanted: bool) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let http = port(&listener);
@@ -45,7 +50,8 @@ impl Served {
         let agent = root.path().join("agent.sock");
         let listening = UnixListener::bind(&agent).expect("a new socket");
         let (git, daemon) = git_daemon(root.path());
-        Self { root, http, git, daemon, agent, _agent: listening, stop }
+        let registry = wanted.then(|| Registry::start(root.path(), bases)).flatten();
+        Self { root, http, git, daemon, registry, agent, _agent: listening, stop }
     }
 
     /// Where the directories of cases lie.
@@ -55,7 +61,9 @@ impl Served {
 
     /// What names in braces stand for in the case whose directory has this name.
     pub(crate) fn names(&self, dir: &str) -> Vec<(&'static str, String)> {
+        let registry = self.registry.as_ref().map_or("no.registry.invalid", Registry::host);
         vec![
+            ("{{REGISTRY}}", registry.to_owned()),
             ("{{HTTP}}", format!("http://127.0.0.1:{}/{dir}/http", self.http)),
             ("{{GIT}}", format!("git://127.0.0.1:{}/{dir}/git", self.git)),
             ("{{AGENT}}", self.agent.to_string_lossy().into_owned()),
@@ -75,7 +83,8 @@ impl Drop for Served {
     }
 }
 
-fn port(listener: &TcpListener) -> u16 {
+/// Where a socket listens.
+pub(crate) fn port(listener: &TcpListener) -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 

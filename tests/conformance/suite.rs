@@ -49,7 +49,8 @@ fn each<'a, T: Send>(
     bases: &Bases,
     check: impl Fn(&'a Case, Outcome) -> T + Sync,
 ) -> Vec<T> {
-    let served = Served::start();
+    let named = |case: &&Case| case.sections.iter().any(|part| part.body.contains("{{REGISTRY}}"));
+    let served = Served::start(bases, cases.iter().copied().any(|case| named(&case)));
     let (left, done) = (Mutex::new(cases.iter()), Mutex::new(Vec::new()));
     let work = || {
         loop {
