@@ -3,8 +3,8 @@
 //!
 //! In: the parsed file. Out: values that serialise as `BuildKit`'s results
 //! (`frontend.targets`, `frontend.outline`, `frontend.lint`) and that show
-//! themselves as its text does. Caches are told too, which `BuildKit` has a
-//! place for and leaves empty.
+//! themselves as its text does. Caches are told as values only: `BuildKit` has a
+//! place for them and leaves it empty.
 
 mod outline;
 #[cfg(test)]
@@ -310,13 +310,6 @@ impl fmt::Display for Outline {
                 table(f, 3, &rows)?;
                 writeln!(f)?;
             }
-        }
-        if !self.cache.is_empty() {
-            writeln!(f, "CACHE")?;
-            for cache in &self.cache {
-                writeln!(f, "{}", cache.id)?;
-            }
-            writeln!(f)?;
         }
         Ok(())
     }

@@ -47,13 +47,24 @@ pub fn parse(source: &SourceFile) -> Result<Dockerfile, Vec<Diagnostic>> {
         }
     }
     if faults.is_empty() && !any {
-        faults.push(Diagnostic::unplaced("file with no instructions"));
+        faults.push(nothing(source));
     } else if faults.is_empty() && file.stages.is_empty() {
         faults.push(Diagnostic::unplaced("dockerfile contains no stages to build"));
     }
     match faults.is_empty() {
         true => Ok(file),
         false => Err(faults),
+    }
+}
+
+/// There is no instruction.
+fn nothing(source: &SourceFile) -> Diagnostic {
+    match source.text().trim_end() {
+        "" => Diagnostic::unplaced("the Dockerfile cannot be empty"),
+        text => {
+            let from = text.rfind('\n').map_or(0, |at| at + 1);
+            source.diagnostic((from..text.len()).into(), "file with no instructions")
+        }
     }
 }
 

@@ -337,8 +337,8 @@ fn every_mistake_is_told_with_its_place() {
         ]
     );
     assert_eq!(faults("RUN a\nRUN b\nFROM c").len(), 1);
-    assert_eq!(faults(""), ["file with no instructions"]);
-    assert_eq!(faults("# only this\n"), ["file with no instructions"]);
+    assert_eq!(faults(""), ["the Dockerfile cannot be empty"]);
+    assert_eq!(faults("# only\n# this\n"), ["2:1: file with no instructions"]);
     assert_eq!(faults("ARG a"), ["dockerfile contains no stages to build"]);
     assert_eq!(faults(&"FOO\n".repeat(1000)).len(), 100);
 }

@@ -42,7 +42,7 @@ pub fn outline(
     }
     let target = match target {
         None => file.stages.len() - 1,
-        Some(name) => walk.target(file, name)?,
+        Some(name) => walk.target(name)?,
     };
     let mut found = walk.collect(file, target);
     found.sources = vec![encoded(source)];
@@ -228,9 +228,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn target(&self, file: &Dockerfile, name: &str) -> Result<usize, Diagnostic> {
-        let number = || name.parse().ok().filter(|at| *at < file.stages.len());
-        let found = self.names.get(&name.to_lowercase()).copied().or_else(number);
+    fn target(&self, name: &str) -> Result<usize, Diagnostic> {
+        let found = self.names.get(&name.to_lowercase()).copied();
         found.ok_or_else(|| {
             let message = format!("target stage {name:?} could not be found");
             Diagnostic::unplaced(message).suggest(name, self.names.keys().map(String::as_str))

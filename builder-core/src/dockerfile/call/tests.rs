@@ -72,10 +72,8 @@ fn an_outline_is_of_what_the_target_needs() {
     SSH       REQUIRED
     default   
 
-    CACHE
-    /c
-
     ");
+    assert_eq!(found.cache[0].id, "/c");
     let json = serde_json::to_value(&found).expect("it is data");
     insta::assert_snapshot!(json["secrets"][1], @r#"{"name":"b","location":{"ranges":[{"start":{"line":11},"end":{"line":11}},{"start":{"line":12},"end":{"line":12}}]}}"#);
     let found = outline(&file, &source, Some("APART"), &given, &predefined).expect("told");

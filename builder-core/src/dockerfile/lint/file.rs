@@ -11,10 +11,23 @@ impl Checks<'_> {
         for span in &self.file.empty_continuations {
             self.warn(rules::NO_EMPTY_CONTINUATION, *span, || "Empty continuation line".to_owned());
         }
+        // In BuildKit's order, which shows where a line has several.
+        self.maintainers();
+        self.stage_casing();
+        self.descriptions();
         self.stage_names();
         self.casing();
         self.once_only();
-        self.descriptions();
+    }
+
+    fn maintainers(&mut self) {
+        for instruction in self.file.stages.iter().flat_map(|stage| &stage.instructions) {
+            if matches!(instruction.kind, InstructionKind::Maintainer(_)) {
+                self.warn(rules::MAINTAINER_DEPRECATED, instruction.span, || {
+                    "Maintainer instruction is deprecated in favor of using label".to_owned()
+                });
+            }
+        }
     }
 
     fn stage_names(&mut self) {
@@ -32,8 +45,13 @@ impl Checks<'_> {
                     format!("Duplicate stage name {name:?}, stage names should be unique")
                 });
             }
+        }
+    }
+
+    fn stage_casing(&mut self) {
+        for stage in &self.file.stages {
             let Some((mark, written)) = &stage.alias else { continue };
-            if written.value != name {
+            if !is_lower(&written.value) {
                 self.warn(rules::STAGE_NAME_CASING, stage.span, || {
                     format!("Stage name '{}' should be lowercase", written.value)
                 });
@@ -87,11 +105,6 @@ impl Checks<'_> {
         for stage in &self.file.stages {
             let mut last: [Option<Span>; 3] = [None; 3];
             for instruction in &stage.instructions {
-                if matches!(instruction.kind, InstructionKind::Maintainer(_)) {
-                    self.warn(rules::MAINTAINER_DEPRECATED, instruction.span, || {
-                        "Maintainer instruction is deprecated in favor of using label".to_owned()
-                    });
-                }
                 let at = match instruction.kind {
                     InstructionKind::Cmd(_) => 0,
                     InstructionKind::Entrypoint(_) => 1,

@@ -23,7 +23,7 @@ use super::ast::{Check, CommandLine, Dockerfile, Instruction, Rules, Stage, Word
 use super::directives;
 use super::expand::{Expanded, Expander};
 use super::expose::Ports;
-use crate::frontend::{Diagnostic, SourceFile, Span, closest};
+use crate::frontend::{Diagnostic, SourceFile, Span};
 use crate::plan::Location;
 
 pub use rules::{RULES, Rule};
@@ -249,7 +249,8 @@ impl<'a> Checks<'a> {
             if setting || known.contains(&name.as_str()) {
                 continue;
             }
-            let near = similar(name, known.iter().copied());
+            // The last that was set is the first that is thought of.
+            let near = similar(name, known.iter().rev().copied());
             self.warn(rules::UNDEFINED_VAR, span, || {
                 let near = near.map(|near| format!(" (did you mean ${near}?)"));
                 format!("Usage of undefined variable '${name}'{}", near.unwrap_or_default())
@@ -339,9 +340,12 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// The name that `word` may be meant to be, as `BuildKit` finds it: within two
-/// changes.
+/// The name that `word` may be meant to be, as `BuildKit` finds it: the first
+/// of the nearest within two changes.
 fn similar<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let found = closest(word, names)?;
-    (found != word && strsim::levenshtein(word, found) < 3).then_some(found)
+    // The distance takes the product of both lengths; no honest name is so long.
+    let short = |name: &str| name.len() <= 256;
+    let near = names.filter(|name| short(word) && short(name) && *name != word);
+    let near = near.map(|name| (strsim::levenshtein(word, name), name));
+    near.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance < 3).map(|it| it.1)
 }

@@ -49,8 +49,8 @@ fn names_and_cases_of_a_file_are_checked() {
         (
             "FROM a AS b\nFROM c AS B",
             &[
-                "DuplicateStageName 2 Duplicate stage name \"b\", stage names should be unique",
                 "StageNameCasing 2 Stage name 'B' should be lowercase",
+                "DuplicateStageName 2 Duplicate stage name \"b\", stage names should be unique",
             ],
         ),
         (
@@ -180,6 +180,10 @@ fn variables_that_are_not_set_are_told() {
             "UndefinedVar 3 Usage of undefined variable '$X'",
         ]
     );
+    let near = with(text, |checks, file| {
+        checks.unset(file.stages[0].instructions[0].span, &set(&["G"]), &["PATH", "A", "B"]);
+    });
+    assert_eq!(near, ["UndefinedVar 3 Usage of undefined variable '$G' (did you mean $B?)"]);
 }
 
 #[test]
