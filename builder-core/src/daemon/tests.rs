@@ -186,6 +186,18 @@ fn looked_for(settings: &Settings) -> String {
     Daemon::connect(settings, &store).expect_err("there is none").to_string()
 }
 
+#[test]
+fn of_the_usual_sockets_the_first_that_answers_is_taken() {
+    let fake = Fake::start(|out, _| answer(out, "404 Not Found", r#"{"message":"no"}"#));
+    let dumb = fake.dir.path().join("dumb");
+    drop(UnixListener::bind(&dumb).expect("a socket"));
+    let sockets = ["/nonexistent/a".into(), dumb, fake.dir.path().join("s")];
+    let sockets = sockets.into_iter().map(|path| (path, "a socket")).collect();
+    let daemon = Daemon::connect(&Settings { sockets, ..Settings::default() }, &fake.store);
+    let name = daemon.expect("one answers").name().to_owned();
+    assert!(name.starts_with("Docker 1.2 at unix:///") && name.ends_with("/s"), "{name}");
+}
+
 fn context(config: &Path, name: &str, meta: &str) {
     let id = BlobDigest::of(name.as_bytes()).hex();
     let dir = config.join("contexts/meta").join(id);

@@ -18,6 +18,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     let silent = BuildRequest {
         tags: Vec::new(),
         outputs: Vec::new(),
+        load: false,
         check_reproducible: false,
         ..request.clone()
     };
