@@ -221,6 +221,23 @@ fn docker_is_reached_over_ssh_and_what_ssh_says_is_told() {
     assert!(stranger.stderr.contains("verification failed"), "{}", stranger.stderr);
 }
 
+#[test]
+fn what_is_not_reproducible_comes_into_no_engine() {
+    let Some(home) = home() else { return };
+    if crate::build::with_busybox(&Home::new()).is_none() {
+        return;
+    }
+    let Some(docker) = Docker::start() else { return };
+    let argv = "[/bin/busybox, sh, -c, \"/bin/busybox head -c 9 /dev/urandom > /r\"]";
+    let recipe = std::fs::read_to_string(home.path("recipe.yaml")).expect("there");
+    let recipe = recipe.replace("config:", &format!("  - run: {argv}\nconfig:"));
+    home.write("recipe.yaml", &recipe);
+    let built = load(&home, &docker.host(), &["--load", "--check-reproducible"]);
+    assert_eq!(built.code, Some(1), "{built:?}");
+    assert!(!built.stderr.contains("exporting"), "{}", built.stderr);
+    assert_eq!(docker.run(&["images", "--all", "--quiet"]), "");
+}
+
 /// A port that nobody has just now.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
