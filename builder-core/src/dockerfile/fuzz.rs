@@ -87,7 +87,7 @@ fn expand(
         drop(Expander { keep_unset: true, raw_quotes: true, ..how }.word(&word.value, variables));
         drop(Expander::heredoc().word(&word.value, variables));
         for word in how.words(&word.value, variables).map(|it| it.words).unwrap_or_default() {
-            drop(expose::ports(&word).map(|ports| ports.names().count()));
+            drop(expose::ports(&word).map(|ports| ports.names().take(3).count()));
         }
     }
 }

@@ -19,7 +19,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ast::{Check, CommandLine, Dockerfile, Instruction, Rules, Stage, Word};
+use super::ast::{
+    Check, CommandLine, Dockerfile, Instruction, InstructionKind, Rules, Stage, Word,
+};
 use super::directives;
 use super::expand::{Expanded, Expander};
 use super::expose::Ports;
@@ -240,13 +242,14 @@ impl<'a> Checks<'a> {
         });
     }
 
-    /// Variables of an instruction at `span` that are not set; `known` are,
-    /// or are declared.
+    /// Variables of an instruction at `span` that are not set; `known` are. One
+    /// that an `ARG` of the stage, or of a stage below it, declares without a
+    /// value is not told of.
     pub fn unset(&mut self, span: Span, unset: &BTreeSet<String>, known: &[&str]) {
         for name in unset {
             // What builds of a bill of materials set is no variable.
             let setting = name.starts_with("BUILDKIT_SBOM_SCAN_");
-            if setting || known.contains(&name.as_str()) {
+            if setting || known.contains(&name.as_str()) || self.is_declared(name, span) {
                 continue;
             }
             // The last that was set is the first that is thought of.
@@ -256,6 +259,31 @@ impl<'a> Checks<'a> {
                 format!("Usage of undefined variable '${name}'{}", near.unwrap_or_default())
             });
         }
+    }
+
+    /// Whether an `ARG` that counts at `span` is of this name.
+    fn is_declared(&self, name: &str, span: Span) -> bool {
+        let stages = &self.file.stages;
+        let first = stages.partition_point(|stage| stage.span.start <= span.start);
+        let (mut at, mut end) = (first.checked_sub(1), span.start);
+        while let Some(stage) = at.and_then(|at| stages.get(at)) {
+            let mut before = stage.instructions.iter().take_while(|it| it.span.start < end);
+            let declares = |instruction: &Instruction| match &instruction.kind {
+                InstructionKind::Arg(args) => args.iter().any(|arg| arg.name.value == name),
+                _ => false,
+            };
+            if before.any(declares) {
+                return true;
+            }
+            // A base that a variable names is not looked for.
+            let own = at.unwrap_or_default();
+            let base = |earlier: &Stage| {
+                earlier.name.as_ref().is_some_and(|it| it.value == stage.image.value)
+            };
+            at = stages[..own].iter().rposition(base);
+            end = usize::MAX;
+        }
+        false
     }
 
     /// A `CMD` or `ENTRYPOINT`; `default_shell` where the image names none.

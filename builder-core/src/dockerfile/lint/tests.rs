@@ -180,6 +180,20 @@ fn variables_that_are_not_set_are_told() {
             "UndefinedVar 3 Usage of undefined variable '$X'",
         ]
     );
+    let text_of_stages = "FROM a AS b\nARG IN_B\nFROM b\nUSER x\nARG LATER\nFROM c\nUSER y";
+    let declared = with(text_of_stages, |checks, file| {
+        for stage in &file.stages[1..] {
+            checks.unset(stage.instructions[0].span, &set(&["IN_B", "LATER"]), &[]);
+        }
+    });
+    assert_eq!(
+        declared,
+        [
+            "UndefinedVar 4 Usage of undefined variable '$LATER'",
+            "UndefinedVar 7 Usage of undefined variable '$IN_B'",
+            "UndefinedVar 7 Usage of undefined variable '$LATER'",
+        ]
+    );
     let near = with(text, |checks, file| {
         checks.unset(file.stages[0].instructions[0].span, &set(&["G"]), &["PATH", "A", "B"]);
     });
