@@ -18,9 +18,11 @@ mod flags;
 mod fuzz;
 mod healthcheck;
 mod heredoc;
+mod ignore;
 mod instruction;
 mod lines;
 pub mod lint;
+mod lower;
 pub mod mount;
 mod parse;
 #[cfg(test)]
@@ -33,7 +35,9 @@ mod units;
 use crate::frontend::{Class, Diagnostic, SourceFile};
 
 use ast::{Instruction, InstructionKind};
+pub use ignore::ignore_patterns;
 pub use lint::Warning;
+pub use lower::{Context, Lowered, Options, git_reference, lower};
 pub use parse::{parse, parse_trigger};
 
 /// The escape character of a file that names none.

@@ -87,7 +87,7 @@ fn target(request: &BuildRequest) -> Result<&Target> {
     })
 }
 
-fn solve(
+pub(super) fn solve(
     inner: &Inner,
     request: &BuildRequest,
     target: &Target,

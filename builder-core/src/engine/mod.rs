@@ -13,6 +13,7 @@
 
 mod build;
 mod image;
+mod look;
 mod prune;
 mod rebase;
 mod remember;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use look::Looked;
 pub use prune::{PruneRequest, Pruned};
 pub use request::{
     BuildRequest, BuildResult, ImagePlace, OutputKind, OutputSpec, PlanReport, RebaseRequest,
@@ -195,6 +197,18 @@ impl Engine {
     /// [`Error`] where the name is none, or no such image is found.
     pub fn resolve_image(&self, query: &ImageQuery, cancel: &Cancel) -> Result<ResolvedImage> {
         resolve_image::resolve(&self.inner, query, cancel)
+    }
+
+    /// Brings a base or a context in, unless it is there, and shows it.
+    ///
+    /// # Errors
+    /// [`Error`] where it cannot be had or read.
+    pub fn look_blocking(
+        &self,
+        source: crate::plan::op::Source,
+        cancel: &Cancel,
+    ) -> Result<Looked> {
+        look::look(&self.inner, source, cancel)
     }
 
     /// Runs a command in an image of the store, on a throwaway upper.

@@ -5,12 +5,16 @@
 //! [`Diagnostic`]s that hold every fact an excerpt needs, so that whoever shows
 //! them reads no file again.
 //!
-//! There is no `Frontend` trait yet: the recipe is the only language.
+//! There is no `Frontend` trait: the languages are given different things.
+
+mod base;
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use base::{Base, Resolver, Unresolved, Wanted};
 
 use crate::plan::Location;
 
@@ -147,6 +151,8 @@ pub enum Class {
     Invalid,
     /// The file is right but asks for what this version cannot do.
     Unsupported,
+    /// The file is right but names what cannot be had, now at least.
+    Unavailable,
 }
 
 /// Something to say about a user's file, with all that is needed to show it.

@@ -7,8 +7,8 @@
 
 use super::op::{
     Applies, CacheInitial, Command, ConfigPatch, Copy, CopySource, Debian, ExcludeFrom, Exec,
-    ExecKind, FileOp, Git, Healthcheck, Http, Mode, Mount, MountKind, Network, Op, Security,
-    Sharing, Source, Trace, Ulimit, Unpack,
+    ExecKind, FileOp, Git, Healthcheck, HistoryLine, Http, Mode, Mount, MountKind, Network, Op,
+    Security, Sharing, Source, Trace, Ulimit, Unpack,
 };
 
 /// Raised whenever the same operation may encode or behave otherwise than
@@ -39,6 +39,17 @@ impl Encoder {
     pub(super) fn number(&mut self, number: u64) -> &mut Self {
         self.hasher.update(&number.to_le_bytes());
         self
+    }
+
+    /// What is told of a vertex: two of which other things are told are two.
+    pub(super) fn history(&mut self, history: &HistoryLine) {
+        match history {
+            HistoryLine::Name => self.tag("name"),
+            HistoryLine::Nothing => self.tag("nothing"),
+            HistoryLine::Says { created_by, comment } => {
+                self.tag("says").text(created_by).option_text(comment.as_deref())
+            }
+        };
     }
 
     fn flag(&mut self, flag: bool) -> &mut Self {

@@ -120,6 +120,53 @@ impl Plan {
         }
     }
 
+    /// Adds an annotation to every image that can be made.
+    pub fn annotate(&mut self, name: &str, value: &str) {
+        for target in &mut self.targets {
+            target.annotations.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Sets labels of every image that can be made, over those that its steps set.
+    pub fn label(&mut self, labels: &std::collections::BTreeMap<String, String>) {
+        let patch = super::op::ConfigPatch { labels: labels.clone(), ..Default::default() };
+        for at in 0..self.targets.len() {
+            let meta = VertexMeta {
+                name: "labels".to_owned(),
+                stage: self.targets[at].stage.clone(),
+                history: HistoryLine::Nothing,
+                ..VertexMeta::default()
+            };
+            let vertex = self.targets[at].vertex;
+            self.targets[at].vertex = self.add(Op::Config(patch.clone()), &[vertex], meta);
+        }
+    }
+
+    fn add(&mut self, op: Op, inputs: &[VertexId], meta: VertexMeta) -> VertexId {
+        assert!(
+            inputs.iter().all(|input| self.by_id.contains_key(input)),
+            "an input of a vertex must be added before it"
+        );
+        let mut encoder = Encoder::default();
+        encoder.number(u64::from(VERSION));
+        encoder.op(&op);
+        encoder.number(inputs.len() as u64);
+        for input in inputs {
+            encoder.bytes(input.as_bytes());
+        }
+        encoder.history(&meta.history);
+        let id = VertexId::from_bytes(encoder.finish());
+        match self.by_id.get(&id) {
+            Some(&at) => again(&mut self.vertices[at], meta),
+            None => {
+                self.by_id.insert(id, self.vertices.len());
+                let (inputs, also) = (inputs.to_vec(), Vec::new());
+                self.vertices.push(Vertex { id, op, inputs, meta, also });
+            }
+        }
+        id
+    }
+
     /// The ids of `roots` and all that they need, in plan order.
     #[must_use]
     pub fn needed(&self, roots: &[VertexId]) -> Vec<VertexId> {
@@ -156,33 +203,14 @@ impl PlanBuilder {
     }
 
     /// Adds a vertex and returns its id. An equal definition that is there
-    /// already is not added again: it keeps its first name, takes the smaller
-    /// `max_age`, and is known by both steps and stages.
+    /// already, and of which history says the same, is not added again: it keeps
+    /// its first name, takes the smaller `max_age`, and is known by both steps
+    /// and stages.
     ///
     /// # Panics
     /// If an input was not returned by this builder.
     pub fn add(&mut self, op: Op, inputs: &[VertexId], meta: VertexMeta) -> VertexId {
-        assert!(
-            inputs.iter().all(|input| self.plan.by_id.contains_key(input)),
-            "an input of a vertex must be added before it"
-        );
-        let mut encoder = Encoder::default();
-        encoder.number(u64::from(VERSION));
-        encoder.op(&op);
-        encoder.number(inputs.len() as u64);
-        for input in inputs {
-            encoder.bytes(input.as_bytes());
-        }
-        let id = VertexId::from_bytes(encoder.finish());
-        match self.plan.by_id.get(&id) {
-            Some(&at) => again(&mut self.plan.vertices[at], meta),
-            None => {
-                self.plan.by_id.insert(id, self.plan.vertices.len());
-                let (inputs, also) = (inputs.to_vec(), Vec::new());
-                self.plan.vertices.push(Vertex { id, op, inputs, meta, also });
-            }
-        }
-        id
+        self.plan.add(op, inputs, meta)
     }
 
     /// Declares that a vertex's state is an image.

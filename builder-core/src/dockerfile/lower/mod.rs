@@ -1,0 +1,214 @@
+//! A Dockerfile becomes a plan.
+//!
+//! In: the parsed file, what the command line says ([`Options`]), and whoever
+//! knows images ([`Resolver`]). Out: a [`Plan`] with the wanted stage as its
+//! target. Stages that it does not need are not looked at.
+//!
+//! Each instruction is a vertex of the same kinds that recipes use: `RUN` an
+//! exec, `COPY` and `ADD` one copy, `WORKDIR` a directory and config, the
+//! others config. Meaning and words of history are those of BuildKit 0.32
+//! (`frontend/dockerfile/dockerfile2llb`).
+//!
+//! Limitations: `--device` is refused; an image is for one platform.
+
+mod bases;
+mod config;
+mod copy;
+mod golang;
+mod mounts;
+mod place;
+mod remote;
+mod run;
+mod scope;
+mod stage;
+mod stages;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+pub use remote::git_reference;
+
+use self::place::Place;
+use self::scope::Scope;
+use self::stage::{Done, State};
+use self::stages::Graph;
+use super::ast::Dockerfile;
+use super::expand::Expander;
+use super::lint::{Checks, Warning};
+use crate::digest::VertexId;
+use crate::frontend::{Diagnostic, Resolver, SourceFile};
+use crate::plan::op::{Git, MountKind, Network, Op, Ulimit};
+use crate::plan::{Plan, PlanBuilder, Target};
+
+/// Annotations that name an image's base.
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
+const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+/// Where files outside of all stages come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// A directory, and what of it is not there for the build.
+    Local {
+        /// Absolute.
+        path: PathBuf,
+        /// The patterns of `.dockerignore`.
+        ignore: Vec<String>,
+    },
+    /// An image in an OCI layout.
+    Layout {
+        /// Absolute.
+        path: PathBuf,
+        /// The tag or reference, where there is more than one image.
+        tag: Option<String>,
+    },
+    /// An image by name.
+    Image(String),
+    /// A commit of a git repository.
+    Git(Git),
+    /// A tar archive, whose owners and times are kept.
+    Archive(PathBuf),
+}
+
+/// What the file does not say itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What `COPY`, `ADD` and bind mounts take from; none where absent.
+    pub context: Option<Context>,
+    /// Those of `--build-context`, by name.
+    pub contexts: BTreeMap<String, Context>,
+    /// `--build-arg`.
+    pub build_args: BTreeMap<String, String>,
+    /// The name of the stage that becomes the image; the last where absent.
+    pub target: Option<String>,
+    /// The network of steps that do not say it themselves.
+    pub network: Network,
+    /// `--add-host`: names and addresses.
+    pub hosts: Vec<(String, String)>,
+    /// `--shm-size`, in bytes.
+    pub shm_size: Option<u64>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// Whether steps may ask for all rights (`--allow security.insecure`).
+    pub insecure: bool,
+    /// `os/arch[/variant]` of this host.
+    pub build_platform: String,
+    /// That of the image, where it is not this host's.
+    pub target_platform: Option<String>,
+    /// Checks that the command line skips or adds.
+    pub checks: Option<super::ast::Check>,
+}
+
+/// A Dockerfile, ready to be built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// What it asks for.
+    pub plan: Plan,
+    /// The secrets that steps mount, in order of first mention.
+    pub secrets: Vec<String>,
+    /// What the checks found, by place.
+    pub warnings: Vec<Warning>,
+}
+
+/// Lowers a Dockerfile.
+///
+/// # Errors
+/// The first mistake; or a base that could not be resolved.
+pub fn lower(
+    file: &Dockerfile,
+    source: &SourceFile,
+    options: &Options,
+    resolver: &mut dyn Resolver,
+) -> Result<Lowered, Box<Diagnostic>> {
+    let mut checks = Checks::new(file, source, options.checks.as_ref());
+    let globals = scope::globals(file, source, options, &mut checks)?;
+    let mut graph = Graph::new(file, source, options, &globals, &mut checks)?;
+    let bases = graph.resolve(resolver)?;
+    let target = graph.target;
+    let mut lowering = Lowering {
+        file,
+        source,
+        options,
+        globals,
+        graph,
+        bases,
+        builder: PlanBuilder::new(),
+        done: HashMap::new(),
+        trees: HashMap::new(),
+        context: None,
+        checks,
+    };
+    for at in 0..file.stages.len() {
+        if lowering.graph.needed[at] {
+            let state = lowering.stage(at)?;
+            lowering.done.insert(at, state);
+        }
+    }
+    let state = lowering.done.remove(&target).expect("the target is needed");
+    let mut annotations = BTreeMap::new();
+    if let Some(base) = &state.base {
+        annotations.insert(BASE_NAME.to_owned(), base.name.clone());
+        if let Some(digest) = base.digest {
+            annotations.insert(BASE_DIGEST.to_owned(), digest.to_string());
+        }
+    }
+    let stage = lowering.graph.name(target);
+    let (vertex, tests) = (state.vertex, Vec::new());
+    lowering.builder.target(Target { stage, vertex, tests, annotations });
+    let plan = lowering.builder.finish();
+    let secrets = secrets(&plan);
+    Ok(Lowered { plan, secrets, warnings: lowering.checks.finish() })
+}
+
+/// The ids of all secrets that steps mount.
+fn secrets(plan: &Plan) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for vertex in plan.vertices() {
+        let Op::Exec(exec) = &vertex.op else { continue };
+        for mount in &exec.mounts {
+            if let MountKind::Secret { id, .. } = &mount.kind
+                && !found.contains(id)
+            {
+                found.push(id.clone());
+            }
+        }
+    }
+    found
+}
+
+/// A Dockerfile on its way to a plan.
+struct Lowering<'a> {
+    file: &'a Dockerfile,
+    source: &'a SourceFile,
+    options: &'a Options,
+    /// What `FROM` may use.
+    globals: Scope,
+    graph: Graph<'a>,
+    /// By the name that the file uses.
+    bases: bases::Bases,
+    builder: PlanBuilder,
+    /// What became of the stages before the present one.
+    done: HashMap<usize, Done>,
+    /// Vertices of images and contexts, by name.
+    trees: HashMap<String, VertexId>,
+    context: Option<VertexId>,
+    checks: Checks<'a>,
+}
+
+impl Lowering<'_> {
+    fn expander(&self) -> Expander {
+        Expander::new(self.file.escape())
+    }
+
+    /// Expands a word of an instruction by what is set in its stage.
+    fn word(
+        &mut self,
+        place: &Place<'_>,
+        word: &super::ast::Word,
+        state: &State,
+    ) -> Result<String, Box<Diagnostic>> {
+        let expanded = self.expander().word(&word.value, &state.env);
+        let expanded = expanded.map_err(|error| place.expand(word.span, &error))?;
+        self.checks.unset(place.checked(), &expanded.unmatched, &state.names());
+        Ok(expanded.text)
+    }
+}

@@ -1,0 +1,88 @@
+//! A base or a context looked at before there is a plan: its config, its files.
+//!
+//! A Dockerfile that lies in a repository or an archive is read this way, and a
+//! frontend learns so what a base says of itself.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use super::request::BuildRequest;
+use super::{Inner, build};
+use crate::error::{Error, Result};
+use crate::event::Silent;
+use crate::exec::Cancel;
+use crate::image::ImageConfig;
+use crate::layer::LayerPath;
+use crate::plan::op::{Op, Source};
+use crate::plan::{PlanBuilder, Target, VertexMeta};
+use crate::solve::{LockMode, Locks, State, Value};
+use crate::source::debian::LockFile;
+use crate::view::{NodeKind, Tree, lookup};
+
+/// What a source holds.
+pub struct Looked {
+    config: Option<ImageConfig>,
+    tree: Arc<dyn Tree>,
+}
+
+impl Looked {
+    /// Its config, where it is an image or a root file system.
+    #[must_use]
+    pub fn config(&self) -> Option<&ImageConfig> {
+        self.config.as_ref()
+    }
+
+    /// The content of a file, links followed within the source; `None` where
+    /// there is no regular file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, or is longer than `limit` bytes.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let failed = |source| Error::Io { path: path.into(), source };
+        let invalid = |error| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
+        let other = |error: crate::view::TreeError| failed(std::io::Error::other(error));
+        let clean = LayerPath::new(path).map_err(invalid)?;
+        let found = lookup::resolve(&*self.tree, &clean).map_err(other)?;
+        let is_file = found.node.is_some_and(|node| matches!(node.kind, NodeKind::File { .. }));
+        if !is_file {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let stream = self.tree.stream(&found.path).map_err(other)?;
+        stream.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
+            return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Brings `source` in, unless it is there, and shows it.
+pub(super) fn look(inner: &Inner, source: Source, cancel: &Cancel) -> Result<Looked> {
+    let mut builder = PlanBuilder::new();
+    let meta = VertexMeta { name: "context".to_owned(), ..VertexMeta::default() };
+    let vertex = builder.add(Op::Source(source), &[], meta);
+    let target =
+        Target { stage: String::new(), vertex, tests: Vec::new(), annotations: Default::default() };
+    builder.target(target.clone());
+    let request = BuildRequest::new(builder.finish());
+    let locks = Locks::new(LockFile::default(), LockMode::Use);
+    // What is told of it belongs to no build.
+    let inner = &Inner { sink: Arc::new(Silent), ..inner.until(cancel) };
+    let _lease = inner.store.lease()?;
+    let (solved, _) = build::solve(inner, &request, &target, &locks, cancel, false)?;
+    if let Some(error) = solved.error {
+        return Err(Error::Step { error, steps: solved.steps });
+    }
+    let value = solved.values.get(&vertex).map(Arc::as_ref);
+    match value {
+        Some(Value::State(state)) => {
+            let State { config, view, .. } = &**state;
+            Ok(Looked { config: Some(config.clone()), tree: Arc::clone(view) })
+        }
+        Some(Value::Tree(tree)) => {
+            Ok(Looked { config: None, tree: Arc::clone(tree) as Arc<dyn Tree> })
+        }
+        _ => Err(Error::NotAnImage { stage: target.stage }),
+    }
+}
