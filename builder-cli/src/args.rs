@@ -2,12 +2,15 @@
 //!
 //! Limitations: environment variables are not read here; `settings` does that.
 
+mod dockerfile;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use self::dockerfile::{Allowed, DockerfileArgs, RunNetworkArg};
 use crate::exit;
-use crate::values::{OutputArg, SecretArg, key_value, output_spec, secret_spec, size};
+use crate::values::{OutputArg, SecretArg, annotation, key_value, output_spec, secret_spec, size};
 
 /// phoenix: build container images and golden images from a base plus a recipe
 #[derive(Debug, Parser)]
@@ -27,7 +30,7 @@ pub(crate) struct Cli {
 /// One per file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Build an image from a recipe
+    /// Build an image from a recipe or a Dockerfile
     Build(Box<BuildArgs>),
     /// Say what a build would do and why, and run nothing
     Plan(PlanArgs),
@@ -74,30 +77,39 @@ pub(crate) enum Command {
 /// Which recipe, and what it is given.
 #[derive(Debug, Args)]
 pub(crate) struct RecipeArgs {
-    /// The directory with the recipe; also the build context
+    /// The build context, with the recipe or Dockerfile: a directory, a git repository, or `-` for
+    /// an archive or a Dockerfile on standard input
     #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
 
-    /// The recipe [default: recipe.yaml in DIR]
+    /// The recipe (where it ends in .yaml) or Dockerfile; `-` is a Dockerfile on standard input
+    /// [default: recipe.yaml, Dockerfile or Containerfile in DIR]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 
     /// Set a param of the recipe
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_value)]
     pub(crate) set: Vec<(String, String)>,
+
+    #[command(flatten)]
+    pub(crate) docker: DockerfileArgs,
 }
 
 /// What decides which steps run.
 #[derive(Debug, Args)]
 pub(crate) struct ReuseArgs {
     /// The stage to build [default: the last one]
-    #[arg(long, value_name = "STAGE")]
-    pub(crate) stage: Option<String>,
+    #[arg(long, value_name = "STAGE", visible_alias = "stage")]
+    pub(crate) target: Option<String>,
 
     /// Reuse nothing, or not the result of STEP (repeatable)
     #[arg(long, value_name = "STEP", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "")]
     pub(crate) no_cache: Vec<String>,
+
+    /// Reuse no result of these stages (repeatable)
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
 
     /// Run again what would be reused, compare what it makes, and fail naming what differs
     #[arg(long)]
@@ -128,6 +140,10 @@ pub(crate) struct BuildArgs {
     /// Name the image (repeatable)
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<String>,
+
+    /// Set an annotation of the image's manifest (repeatable)
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = annotation)]
+    pub(crate) annotations: Vec<(String, String)>,
 
     /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
     /// output; repeatable) or type=engine; records=true adds to oci what `rebase` needs, which

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use builder_core::dockerfile::Warning;
 use builder_core::error::Error as EngineError;
 use builder_core::frontend::{Class, Diagnostic};
 use builder_core::plan::Location;
@@ -40,6 +41,12 @@ pub(crate) fn render(error: &CliError, colour: bool, store: Option<&Path>) -> St
     }
     lines.extend(hints(error, store).iter().map(|hint| format!("{} {hint}", paint.help("hint:"))));
     lines.join("\n")
+}
+
+/// What a check found, on one line.
+pub(crate) fn warning(warning: &Warning) -> String {
+    let Warning { rule, detail, location, .. } = warning;
+    format!("{}:{}: {rule}: {}", location.file.display(), location.line, lines_of(detail))
 }
 
 /// The messages of an error and of its causes. One that a message above

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use builder_core::error::Error as EngineError;
 use builder_core::exec::ExecError;
 use builder_core::explain::ExplainError;
-use builder_core::frontend::Diagnostic;
+use builder_core::frontend::{Class, Diagnostic};
 use builder_core::image::{ImageError, TagError};
 use builder_core::layer::{LayerError, PathError};
 use builder_core::solve::StepCause;
@@ -83,6 +83,23 @@ pub(crate) enum CliError {
     NoRecipe {
         /// Where it was expected.
         path: PathBuf,
+    },
+    /// There is no Dockerfile in what is no directory.
+    #[error("no {} in {context}", path.display())]
+    NoDockerfile {
+        /// What it would be called.
+        path: PathBuf,
+        /// Where it was looked for.
+        context: String,
+    },
+    /// Standard input cannot be two things.
+    #[error("standard input cannot be both the Dockerfile and the context")]
+    StdinTwice,
+    /// A context that is no directory and no repository.
+    #[error("`{context}` is not a context that can be used")]
+    BadContext {
+        /// As it was given.
+        context: String,
     },
     /// `init` finds a recipe.
     #[error("{} is there already", path.display())]
@@ -211,8 +228,14 @@ impl CliError {
             | Self::RecipeExists { .. }
             | Self::SecretUnset { .. }
             | Self::StdoutTwice
+            | Self::StdinTwice
+            | Self::BadContext { .. }
             | Self::WatchStdout => Exit::Usage,
-            Self::NoRecipe { .. } | Self::Recipe { .. } => Exit::Recipe,
+            Self::Recipe { diagnostics } => {
+                let missing = |d: &Diagnostic| d.class == Class::Unavailable;
+                if diagnostics.iter().any(missing) { Exit::Trouble } else { Exit::Recipe }
+            }
+            Self::NoRecipe { .. } | Self::NoDockerfile { .. } => Exit::Recipe,
             Self::NotStarted { source } => match &**source {
                 Self::Engine(error) => not_started(error),
                 _ => Exit::NotStarted,

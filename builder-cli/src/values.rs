@@ -66,6 +66,72 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Reads `NAME=VALUE` or `NAME`, which has no value.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    if name.is_empty() {
+        Err("expected NAME=VALUE".to_owned())
+    } else {
+        Ok((name.into(), value.into()))
+    }
+}
+
+/// Reads `NAME=VALUE`, where `manifest:` may say what is annotated.
+pub(crate) fn annotation(text: &str) -> Result<(String, String), String> {
+    let (place, rest) = match text.split_once('=').map_or(text, |(name, _)| name).split_once(':') {
+        Some((place, _)) => (place, &text[place.len() + 1..]),
+        None => ("manifest", text),
+    };
+    match place {
+        "manifest" => key_value(rest),
+        "index" | "manifest-descriptor" | "index-descriptor" => {
+            Err(format!("only the manifest can be annotated, not the {place}"))
+        }
+        _ => Err(format!("`{place}` cannot be annotated: only `manifest`")),
+    }
+}
+
+/// Reads `HOST:IP` or `HOST=IP`.
+pub(crate) fn host(text: &str) -> Result<(String, String), String> {
+    let (name, address) = text.split_once(['=', ':']).ok_or("expected HOST:IP")?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
+    if is_name && address.parse::<std::net::IpAddr>().is_ok() {
+        return Ok((name.to_owned(), address.to_owned()));
+    }
+    Err(format!("`{address}` is not the address of a host"))
+}
+
+/// `--ulimit`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UlimitArg {
+    /// Which limit.
+    pub(crate) name: String,
+    /// What counts at first; none where absent.
+    pub(crate) soft: Option<u64>,
+    /// Up to what it may be raised; none where absent.
+    pub(crate) hard: Option<u64>,
+}
+
+/// Reads `NAME=SOFT[:HARD]`; -1 is no limit.
+pub(crate) fn ulimit(text: &str) -> Result<UlimitArg, String> {
+    let (name, limits) = text.split_once('=').ok_or("expected NAME=SOFT[:HARD]")?;
+    if !builder_core::plan::op::ULIMITS.contains(&name) {
+        let known = builder_core::plan::op::ULIMITS.join(", ");
+        return Err(format!("unknown limit `{name}`, expected one of: {known}"));
+    }
+    let number = |text: &str| match text {
+        "-1" | "unlimited" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| format!("`{text}` is not a number")),
+    };
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if soft.unwrap_or(u64::MAX) > hard.unwrap_or(u64::MAX) {
+        return Err("the soft limit is above the hard one".to_owned());
+    }
+    Ok(UlimitArg { name: name.to_owned(), soft, hard })
+}
+
 /// Reads a number of bytes: `10`, `10kB`, `1.5GB`, `512MiB`, in any case and
 /// with or without the B.
 pub(crate) fn size(text: &str) -> Result<u64, String> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use builder_core::engine::{BuildRequest, BuildResult, OutputKind, OutputSpec};
+use builder_core::event::Event;
 use builder_core::frontend::closest;
 use builder_core::layer::Compression;
 use builder_core::output::Dest;
@@ -15,6 +16,8 @@ use builder_core::source::debian::LockFile;
 use builder_core::view::observe::Difference;
 use serde_json::{Value, json};
 
+use super::dockerfile::Found;
+use super::engine::Opener;
 use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -51,7 +54,28 @@ pub(crate) fn once(
     };
     places(&args.outputs)?;
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
-    let request = BuildRequest {
+    let view = ui::view(progress, settings.terminal, stdout_taken);
+    let jobs = args.jobs.map(usize::from);
+    let built = interrupt.stops(|cancel| {
+        let engine = Opener::new(settings, jobs, Arc::clone(&view) as _, cancel);
+        let asked = whole(args, settings, &engine)?;
+        for warning in &asked.warnings {
+            view.event(Event::Warning { vertex: None, message: warning.clone() });
+        }
+        write_files(args, engine.get()?.build_blocking(&asked.request, cancel)?)
+    });
+    close(&*view, &built, settings);
+    let built = built?;
+    if progress == Progress::Quiet && !stdout_taken {
+        output::line(&built.digest.to_string())?;
+    }
+    Ok(())
+}
+
+/// All that is asked of a build.
+fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<Asked, CliError> {
+    let asked = request(&args.recipe, &args.reuse, settings, engine)?;
+    let mut request = BuildRequest {
         tags: args.tags.clone(),
         outputs: args.outputs.iter().filter_map(output_spec).collect(),
         load: args.load || args.outputs.iter().any(|output| output.kind == Kind::Engine),
@@ -62,20 +86,12 @@ pub(crate) fn once(
         check_reproducible: args.check_reproducible,
         run_ahead: !args.no_run_ahead,
         annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
-        ..request(&args.recipe, &args.reuse, settings)?
+        ..asked.request
     };
-    let view = ui::view(progress, settings.terminal, stdout_taken);
-    let jobs = args.jobs.map(usize::from);
-    let built = interrupt.stops(|cancel| {
-        let engine = super::engine::open(settings, jobs, Arc::clone(&view) as _)?;
-        write_files(args, engine.build_blocking(&request, cancel)?)
-    });
-    close(&*view, &built, settings);
-    let built = built?;
-    if progress == Progress::Quiet && !stdout_taken {
-        output::line(&built.digest.to_string())?;
+    for (name, value) in &args.annotations {
+        request.plan.annotate(name, value);
     }
-    Ok(())
+    Ok(Asked { request, ..asked })
 }
 
 /// Tells a view how it ended.
@@ -94,26 +110,46 @@ pub(crate) fn close(view: &dyn View, built: &Result<BuildResult, CliError>, sett
     }
 }
 
+/// A request, with what belongs to it.
+pub(crate) struct Asked {
+    pub(crate) request: BuildRequest,
+    /// What the checks of a Dockerfile found, a line each.
+    pub(crate) warnings: Vec<String>,
+    /// A file that the request names and that goes with this.
+    #[expect(dead_code, reason = "it is kept until the build has ended")]
+    keeps: Option<tempfile::TempPath>,
+}
+
 /// The part of a request that building and planning share.
 pub(crate) fn request(
     recipe: &RecipeArgs,
     reuse: &ReuseArgs,
     settings: &Settings,
-) -> Result<BuildRequest, CliError> {
-    let loaded = super::recipe::load(recipe, settings)?;
-    known_steps(&reuse.no_cache, &loaded.plan)?;
-    Ok(BuildRequest {
+    engine: &Opener<'_>,
+) -> Result<Asked, CliError> {
+    let loaded = super::recipe::load(recipe, reuse.target.as_deref(), settings, engine)?;
+    let mut plan = loaded.plan;
+    let forbidden = [&reuse.no_cache[..], &reuse.no_cache_filter[..]].concat();
+    known_steps(&forbidden, &plan)?;
+    if !recipe.docker.labels.is_empty() {
+        plan.label(&recipe.docker.labels.iter().cloned().collect());
+    }
+    let is_recipe = matches!(super::dockerfile::find(recipe), Found::Recipe(_));
+    let warnings = loaded.warnings.iter().map(diagnostic::warning).collect();
+    let request = BuildRequest {
         recipe: loaded.recipe_id,
-        stage: reuse.stage.clone(),
-        no_cache: no_cache(&reuse.no_cache),
+        // A Dockerfile was lowered for its target only.
+        stage: reuse.target.clone().filter(|_| is_recipe),
+        no_cache: no_cache(&forbidden),
         retest: reuse.retest,
         paranoid: reuse.paranoid,
         secrets: secrets(&reuse.secrets, settings)?,
         created: settings.source_date_epoch()?,
         lock: read_lock(recipe)?,
         lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },
-        ..BuildRequest::new(loaded.plan)
-    })
+        ..BuildRequest::new(plan)
+    };
+    Ok(Asked { request, warnings, keeps: loaded.keeps })
 }
 
 /// The lock beside the recipe; an empty one where there is none.

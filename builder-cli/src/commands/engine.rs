@@ -1,13 +1,47 @@
 //! Opening the engine with what the host and the user gave.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use builder_core::cancel::Cancel;
 use builder_core::event::Sink;
 use builder_core::source::debian;
 
 use crate::error::CliError;
 use crate::settings::Settings;
 use builder_core::engine::Engine;
+
+/// Opens the engine when it is first needed, once: a recipe that is wrong opens
+/// no store.
+pub(crate) struct Opener<'a> {
+    settings: &'a Settings,
+    jobs: Option<usize>,
+    sink: Arc<dyn Sink>,
+    engine: OnceCell<Engine>,
+    /// Set when the work is to stop.
+    pub(crate) cancel: &'a Cancel,
+}
+
+impl<'a> Opener<'a> {
+    /// Opens nothing yet.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        jobs: Option<usize>,
+        sink: Arc<dyn Sink>,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Self { settings, jobs, sink, engine: OnceCell::new(), cancel }
+    }
+
+    /// The engine.
+    pub(crate) fn get(&self) -> Result<&Engine, CliError> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = open(self.settings, self.jobs, Arc::clone(&self.sink))?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+}
 
 /// Opens it; `jobs` is as many as processors where `None`.
 pub(crate) fn open(

@@ -6,6 +6,7 @@ use builder_core::engine::BuildRequest;
 use builder_core::event::Silent;
 use builder_core::solve::LockMode;
 
+use super::engine::Opener;
 use crate::args::RecipeArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -14,15 +15,15 @@ use crate::{files, interrupt, output};
 
 /// Resolves everything anew and writes `recipe.lock` beside the recipe.
 pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let loaded = super::recipe::load(args, settings)?;
-    let request = BuildRequest {
-        recipe: loaded.recipe_id,
-        lock_mode: LockMode::Update,
-        ..BuildRequest::new(loaded.plan)
-    };
     let lock = interrupt::stoppable(|cancel| {
-        let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-        Ok(engine.lock_blocking(&request, cancel)?)
+        let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
+        let loaded = super::recipe::load(args, None, settings, &engine)?;
+        let request = BuildRequest {
+            recipe: loaded.recipe_id,
+            lock_mode: LockMode::Update,
+            ..BuildRequest::new(loaded.plan)
+        };
+        Ok(engine.get()?.lock_blocking(&request, cancel)?)
     })?;
     let path = super::recipe::lock_path(args);
     if lock.debian.is_empty() && !path.exists() {

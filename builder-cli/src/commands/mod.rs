@@ -3,6 +3,7 @@
 mod build;
 mod cat;
 mod completions;
+mod dockerfile;
 mod doctor;
 mod engine;
 mod explain;

@@ -15,6 +15,7 @@ use builder_core::event::Silent;
 use builder_core::solve::{Detail, StepReport, StepStatus};
 use serde_json::{Value, json};
 
+use super::engine::Opener;
 use crate::args::{Format, PlanArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -23,10 +24,10 @@ use crate::{interrupt, output};
 
 /// Prints it; runs nothing.
 pub(crate) fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let request = super::build::request(&args.recipe, &args.reuse, settings)?;
     let steps = interrupt::stoppable(|cancel| {
-        let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-        Ok(engine.plan_blocking(&request, cancel)?.steps)
+        let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
+        let asked = super::build::request(&args.recipe, &args.reuse, settings, &engine)?;
+        Ok(engine.get()?.plan_blocking(&asked.request, cancel)?.steps)
     })?;
     match args.format.format {
         Format::Json => {

@@ -1,17 +1,24 @@
 //! `phoenix validate`: is the recipe right?
 
+use std::sync::Arc;
+
+use builder_core::event::Silent;
 use builder_core::frontend::Diagnostic;
 use serde_json::{Value, json};
 
+use super::engine::Opener;
 use crate::args::{Format, ValidateArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output;
 use crate::settings::Settings;
+use crate::{interrupt, output};
 
 /// Checks it; nothing is built, fetched or written.
 pub(crate) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
-    let loaded = super::recipe::load(&args.recipe, settings);
+    let loaded = interrupt::stoppable(|cancel| {
+        let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
+        super::recipe::load(&args.recipe, None, settings, &engine)
+    });
     let path = super::recipe::path(&args.recipe);
     match (args.format.format, loaded) {
         (Format::Text, Ok(loaded)) => {

@@ -69,13 +69,13 @@ fn words(args: &ExplainArgs) -> (PathBuf, Option<String>) {
 }
 
 fn has_recipe(dir: &Path, args: &ExplainArgs) -> bool {
-    dir.is_dir() && (args.file.is_some() || dir.join(super::recipe::FILE_NAME).exists())
+    dir.is_dir() && (args.file.is_some() || super::dockerfile::file_in(dir).exists())
 }
 
 /// What the builds of the recipe did; the recipe itself need not be right.
 fn history(cache: &Cache, dir: &Path, file: Option<&Path>) -> Result<History, CliError> {
     let base = files::absolute(dir)?;
-    let recipe = file.map_or_else(|| dir.join(super::recipe::FILE_NAME), Path::to_owned);
+    let recipe = file.map_or_else(|| super::dockerfile::file_in(dir), Path::to_owned);
     let history = cache.history(&recipe_id(&recipe, &base));
     Ok(history.map_err(ExplainError::from)?)
 }

@@ -16,6 +16,7 @@ use builder_core::plan::op::{Op, Source};
 use builder_core::solve::StepStatus;
 
 use self::changes::Changes;
+use super::engine::Opener;
 use crate::args::{BuildArgs, Progress};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -74,10 +75,10 @@ fn round(
     let text = |path: &Path| files::read(path, 4 << 20).ok();
     let lock = super::recipe::lock_path(&args.recipe);
     let now = Texts { recipe: text(&super::recipe::path(&args.recipe)), lock: text(&lock) };
-    let request = super::build::request(&args.recipe, &args.reuse, settings)?;
-    follow(&request.plan, changes)?;
-    let engine = super::engine::open(settings, None, Arc::new(Silent))?;
-    let steps = engine.plan_blocking(&request, &interrupt.cancel)?.steps;
+    let engine = Opener::new(settings, None, Arc::new(Silent), &interrupt.cancel);
+    let asked = super::build::request(&args.recipe, &args.reuse, settings, &engine)?;
+    follow(&asked.request.plan, changes)?;
+    let steps = engine.get()?.plan_blocking(&asked.request, &interrupt.cancel)?.steps;
     drop(engine);
     let cached = steps.iter().all(|step| step.status == StepStatus::Cached);
     if cached && built.as_ref() == Some(&now) {
