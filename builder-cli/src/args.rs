@@ -10,7 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::dockerfile::{Allowed, DockerfileArgs, RunNetworkArg};
 use crate::exit;
-use crate::values::{OutputArg, SecretArg, annotation, key_value, output_spec, secret_spec, size};
+use crate::values::{
+    CallArg, OutputArg, SecretArg, SshArg, annotation, call, key_value, output_spec, secret_spec,
+    size, ssh,
+};
 
 /// phoenix: build container images and golden images from a base plus a recipe
 #[derive(Debug, Parser)]
@@ -140,6 +143,18 @@ pub(crate) struct BuildArgs {
     /// Name the image (repeatable)
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<String>,
+
+    /// An ssh agent for steps that ask for it: default, or ID=SOCKET, or ID=KEY[,KEY] (repeatable)
+    #[arg(long = "ssh", value_name = "ID[=PATH]", value_parser = ssh)]
+    pub(crate) ssh: Vec<SshArg>,
+
+    /// Only check the Dockerfile (the same as --call check); fails if there is a warning
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Only tell of the Dockerfile: check, outline or targets; with ,format=json for programs
+    #[arg(long, value_name = "METHOD", value_parser = call)]
+    pub(crate) call: Option<CallArg>,
 
     /// Set an annotation of the image's manifest (repeatable)
     #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = annotation)]

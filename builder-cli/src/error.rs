@@ -95,6 +95,21 @@ pub(crate) enum CliError {
     /// Standard input cannot be two things.
     #[error("standard input cannot be both the Dockerfile and the context")]
     StdinTwice,
+    /// `BUILDKIT_DOCKERFILE_CHECK` says what checks do not know.
+    #[error("failed to parse check options: {why}")]
+    BadChecks {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// `--call` of what is no Dockerfile.
+    #[error("--call and --check are for Dockerfiles; `phoenix validate` checks a recipe")]
+    CallOfRecipe,
+    /// An agent is asked for, and none is known.
+    #[error("--ssh {id}: SSH_AUTH_SOCK names no agent")]
+    NoAgent {
+        /// What steps call it.
+        id: String,
+    },
     /// A context that is no directory and no repository.
     #[error("`{context}` is not a context that can be used")]
     BadContext {
@@ -229,6 +244,9 @@ impl CliError {
             | Self::SecretUnset { .. }
             | Self::StdoutTwice
             | Self::StdinTwice
+            | Self::BadChecks { .. }
+            | Self::CallOfRecipe
+            | Self::NoAgent { .. }
             | Self::BadContext { .. }
             | Self::WatchStdout => Exit::Usage,
             Self::Recipe { diagnostics } => {

@@ -28,15 +28,17 @@ use std::path::PathBuf;
 
 use crate::error::CliError;
 
-const PROXIES: [&str; 8] = [
+const PROXIES: [&str; 10] = [
     "http_proxy",
     "https_proxy",
     "ftp_proxy",
     "no_proxy",
+    "all_proxy",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "FTP_PROXY",
     "NO_PROXY",
+    "ALL_PROXY",
 ];
 
 /// What a person sees things on.
@@ -56,6 +58,8 @@ pub(crate) struct Settings {
     /// Where programs are found.
     pub(crate) search_path: Vec<PathBuf>,
     store: Option<PathBuf>,
+    /// Proxies that the command line gives, over those of the environment.
+    given_proxies: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -68,7 +72,22 @@ impl Settings {
             terminal: Terminal { redraw: on_terminal, colour: on_terminal && !no_color },
             search_path: set("PATH").map(|p| env::split_paths(&p).collect()).unwrap_or_default(),
             store: store.or_else(default_store),
+            given_proxies: Vec::new(),
         }
+    }
+
+    /// These, with the proxies that `NAME=VALUE` arguments of a Dockerfile's build
+    /// give, whatever the case of their names.
+    pub(crate) fn with_proxies(&self, build_args: &[String]) -> Self {
+        let mut settings = self.clone();
+        for (name, value) in build_args.iter().filter_map(|arg| arg.split_once('=')) {
+            if PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)) {
+                for name in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                    settings.given_proxies.push((name, value.to_owned()));
+                }
+            }
+        }
+        settings
     }
 
     /// The directory of the store.
@@ -102,8 +121,9 @@ impl Settings {
 
     /// The proxy variables that are set.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
-        let each = PROXIES.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?)));
-        each.collect()
+        let given = |name: &str| self.given_proxies.iter().rfind(|(known, _)| known == name);
+        let value = |name| given(name).map(|(_, value)| value.clone()).or_else(|| text(name));
+        PROXIES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
     }
 
     /// `SOURCE_DATE_EPOCH`, in seconds.

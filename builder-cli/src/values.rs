@@ -66,6 +66,65 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What is told of a Dockerfile without building it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallMethod {
+    /// Nothing: it is built.
+    Build,
+    /// What the checks find.
+    Check,
+    /// What a target takes from outside.
+    Outline,
+    /// The stages.
+    Targets,
+}
+
+/// `--call`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallArg {
+    /// What.
+    pub(crate) method: CallMethod,
+    /// As JSON.
+    pub(crate) json: bool,
+}
+
+/// Reads `METHOD[,format=json|text]`.
+pub(crate) fn call(text: &str) -> Result<CallArg, String> {
+    let (method, rest) = text.split_once(',').unwrap_or((text, ""));
+    let json = match rest {
+        "" | "format=text" => false,
+        "format=json" => true,
+        other => return Err(format!("`{other}` is not format=json or format=text")),
+    };
+    let method = match method {
+        "build" => CallMethod::Build,
+        "check" | "lint" => CallMethod::Check,
+        "outline" => CallMethod::Outline,
+        "targets" => CallMethod::Targets,
+        other => return Err(format!("`{other}` is not build, check, outline or targets")),
+    };
+    Ok(CallArg { method, json })
+}
+
+/// `--ssh`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshArg {
+    /// What steps call it.
+    pub(crate) id: String,
+    /// A socket or private keys; the agent of the environment where empty.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Reads `ID[=SOCKET|KEY[,KEY]]`.
+pub(crate) fn ssh(text: &str) -> Result<SshArg, String> {
+    let (id, paths) = text.split_once('=').unwrap_or((text, ""));
+    if id.is_empty() {
+        return Err("expected ID or ID=PATH".to_owned());
+    }
+    let paths = paths.split(',').filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+    Ok(SshArg { id: id.to_owned(), paths })
+}
+
 /// Reads `NAME=VALUE` or `NAME`, which has no value.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -212,11 +271,19 @@ pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
     Ok(output)
 }
 
-/// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`.
+/// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`; `type=file` or `type=env`
+/// may be said too.
 pub(crate) fn secret_spec(text: &str) -> Result<SecretArg, String> {
-    let fields = fields(text, &["id", "src", "env"])?;
+    let fields = fields(text, &["id", "src", "source", "env", "type"])?;
     let id = field(&fields, "id").ok_or("`id` is missing")?.to_owned();
-    let source = match (field(&fields, "src"), field(&fields, "env")) {
+    let src = field(&fields, "src").or(field(&fields, "source"));
+    let (src, env) = match (field(&fields, "type"), src, field(&fields, "env")) {
+        (None | Some("file"), src, env) => (src, env),
+        // Docker takes the variable from `src` too.
+        (Some("env"), src, env) => (None, env.or(src)),
+        (Some(other), ..) => return Err(format!("`type` is file or env, and not `{other}`")),
+    };
+    let source = match (src, env) {
         (Some(src), None) => SecretSource::File(PathBuf::from(src)),
         (None, Some(env)) => SecretSource::Env(env.to_owned()),
         (None, None) => SecretSource::Env(id.clone()),

@@ -11,22 +11,26 @@ use builder_core::frontend::closest;
 use builder_core::layer::Compression;
 use builder_core::output::Dest;
 use builder_core::plan::Plan;
-use builder_core::solve::{LockMode, NoCache, StepReport, StepStatus};
+use builder_core::solve::{Agent, LockMode, NoCache, StepReport, StepStatus};
 use builder_core::source::debian::LockFile;
 use builder_core::view::observe::Difference;
 use serde_json::{Value, json};
 
 use super::dockerfile::Found;
 use super::engine::Opener;
-use crate::args::{BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
+use crate::args::{Allowed, BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::settings::Settings;
 use crate::ui::{Built, Ending, View};
-use crate::values::{OutputArg, OutputKind as Kind, SecretArg, SecretSource};
+use crate::values::{
+    CallArg, CallMethod, OutputArg, OutputKind as Kind, SecretArg, SecretSource, SshArg,
+};
 use crate::{diagnostic, files, hints, interrupt, output, revision, ui};
 
+/// What `--check` stands for.
+const CHECK: CallArg = CallArg { method: CallMethod::Check, json: false };
 /// No secret is longer.
 const MAX_SECRET: u64 = 1 << 20;
 /// Most causes that are told of a step.
@@ -34,6 +38,10 @@ const MAX_BECAUSE: usize = 100;
 
 /// Builds.
 pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliError> {
+    let call = args.call.filter(|call| call.method != CallMethod::Build);
+    if let Some(how) = call.or_else(|| args.check.then_some(CHECK)) {
+        return super::dockerfile::call(args, how, settings);
+    }
     if args.watch {
         return super::watch::run(args, settings);
     }
@@ -54,6 +62,7 @@ pub(crate) fn once(
     };
     places(&args.outputs)?;
     let progress = if args.quiet { Progress::Quiet } else { args.progress };
+    let settings = &settings.with_proxies(&args.recipe.docker.build_args);
     let view = ui::view(progress, settings.terminal, stdout_taken);
     let jobs = args.jobs.map(usize::from);
     let built = interrupt.stops(|cancel| {
@@ -85,6 +94,8 @@ fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<A
         },
         check_reproducible: args.check_reproducible,
         run_ahead: !args.no_run_ahead,
+        ssh: agents(&args.ssh, settings)?,
+        allow_insecure: args.recipe.docker.allow.contains(&Allowed::Insecure),
         annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
         ..asked.request
     };
@@ -92,6 +103,27 @@ fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<A
         request.plan.annotate(name, value);
     }
     Ok(Asked { request, ..asked })
+}
+
+/// Who answers steps' questions for keys.
+fn agents(args: &[SshArg], settings: &Settings) -> Result<BTreeMap<String, Agent>, CliError> {
+    let agent = |SshArg { id, paths }: &SshArg| {
+        let agent = match &paths[..] {
+            [] => {
+                let socket = settings.variable("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
+                Agent::Socket(socket.ok_or_else(|| CliError::NoAgent { id: id.clone() })?.into())
+            }
+            [socket] if is_socket(socket) => Agent::Socket(socket.clone()),
+            keys => Agent::Keys(keys.to_vec()),
+        };
+        Ok((id.clone(), agent))
+    };
+    args.iter().map(agent).collect()
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    path.metadata().is_ok_and(|meta| meta.file_type().is_socket())
 }
 
 /// Tells a view how it ended.
@@ -144,12 +176,26 @@ pub(crate) fn request(
         retest: reuse.retest,
         paranoid: reuse.paranoid,
         secrets: secrets(&reuse.secrets, settings)?,
-        created: settings.source_date_epoch()?,
+        created: created(recipe, settings)?,
         lock: read_lock(recipe)?,
         lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },
         ..BuildRequest::new(plan)
     };
     Ok(Asked { request, warnings, keeps: loaded.keeps })
+}
+
+/// When the image says it was made: as the `SOURCE_DATE_EPOCH` of the build's
+/// arguments says, else that of the environment.
+fn created(recipe: &RecipeArgs, settings: &Settings) -> Result<Option<i64>, CliError> {
+    let given = recipe.docker.build_args.iter().rev();
+    let mut given = given.filter_map(|arg| arg.strip_prefix("SOURCE_DATE_EPOCH="));
+    match given.next().filter(|value| !value.is_empty()) {
+        Some(value) => match value.trim().parse() {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_) => Err(CliError::SourceDateEpoch { value: value.to_owned() }),
+        },
+        None => settings.source_date_epoch(),
+    }
 }
 
 /// The lock beside the recipe; an empty one where there is none.

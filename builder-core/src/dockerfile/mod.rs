@@ -37,7 +37,7 @@ use crate::frontend::{Class, Diagnostic, SourceFile};
 use ast::{Instruction, InstructionKind};
 pub use ignore::ignore_patterns;
 pub use lint::Warning;
-pub use lower::{Context, Lowered, Options, git_reference, lower};
+pub use lower::{Context, Lowered, Options, git_reference, lower, predefined};
 pub use parse::{parse, parse_trigger};
 
 /// The escape character of a file that names none.

@@ -84,6 +84,20 @@ impl SourceFile {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
+    /// The file's name, as the user gave it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    /// The lines from `first` to `last`, each with its number, counted from 1.
+    #[must_use]
+    pub fn lines(&self, first: u32, last: u32) -> Vec<(u32, String)> {
+        let line = |number: u32| (number, self.line_text(number as usize - 1).to_owned());
+        let count = number(self.lines.len());
+        (first.max(1)..=last.min(count)).map(line).collect()
+    }
+
     /// Where a span begins.
     #[must_use]
     pub fn location(&self, span: Span) -> Location {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use builder_core::dockerfile::{Context, Options, git_reference};
+use builder_core::dockerfile::ast::Check;
+use builder_core::dockerfile::{Context, Options, git_reference, lint};
 use builder_core::image::Platform;
 use builder_core::plan::op::{Network, Ulimit};
 
@@ -42,8 +43,15 @@ pub(super) fn options(
         insecure: docker.allow.contains(&Allowed::Insecure),
         build_platform: Platform::host().to_string(),
         target_platform: docker.platform.clone(),
-        checks: None,
+        all_stages: false,
     })
+}
+
+/// The checks that the arguments ask for instead of the file's own.
+pub(super) fn checks(options: &Options) -> Result<Option<Check>, CliError> {
+    let text = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK");
+    let checks = text.map(|text| lint::options(text)).transpose();
+    checks.map_err(|why| CliError::BadChecks { why })
 }
 
 /// What has no value takes that of the environment, if there is one.

@@ -37,7 +37,7 @@ impl Bases {
     }
 }
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     /// The state that a stage's first instruction finds.
     pub(super) fn base(&mut self, at: usize) -> State {
         let stage = self.graph.stage(at);

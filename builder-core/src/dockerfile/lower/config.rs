@@ -18,7 +18,7 @@ const SETTINGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_S
 
 type Lowered = Result<(), Box<Diagnostic>>;
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     pub(super) fn config(
         &mut self,
         at: usize,

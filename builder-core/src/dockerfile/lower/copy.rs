@@ -52,7 +52,7 @@ impl Draft {
     }
 }
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     pub(super) fn copy(
         &mut self,
         at: usize,

@@ -34,7 +34,7 @@ use self::stage::{Done, State};
 use self::stages::Graph;
 use super::ast::Dockerfile;
 use super::expand::Expander;
-use super::lint::{Checks, Warning};
+use super::lint::Checks;
 use crate::digest::VertexId;
 use crate::frontend::{Diagnostic, Resolver, SourceFile};
 use crate::plan::op::{Git, MountKind, Network, Op, Ulimit};
@@ -94,8 +94,8 @@ pub struct Options {
     pub build_platform: String,
     /// That of the image, where it is not this host's.
     pub target_platform: Option<String>,
-    /// Checks that the command line skips or adds.
-    pub checks: Option<super::ast::Check>,
+    /// Whether stages are looked at that the target does not need.
+    pub all_stages: bool,
 }
 
 /// A Dockerfile, ready to be built.
@@ -105,11 +105,9 @@ pub struct Lowered {
     pub plan: Plan,
     /// The secrets that steps mount, in order of first mention.
     pub secrets: Vec<String>,
-    /// What the checks found, by place.
-    pub warnings: Vec<Warning>,
 }
 
-/// Lowers a Dockerfile.
+/// Lowers a Dockerfile. `checks` are told what is met on the way.
 ///
 /// # Errors
 /// The first mistake; or a base that could not be resolved.
@@ -118,10 +116,10 @@ pub fn lower(
     source: &SourceFile,
     options: &Options,
     resolver: &mut dyn Resolver,
+    checks: &mut Checks<'_>,
 ) -> Result<Lowered, Box<Diagnostic>> {
-    let mut checks = Checks::new(file, source, options.checks.as_ref());
-    let globals = scope::globals(file, source, options, &mut checks)?;
-    let mut graph = Graph::new(file, source, options, &globals, &mut checks)?;
+    let globals = scope::globals(file, source, options, checks)?;
+    let mut graph = Graph::new(file, source, options, &globals, checks)?;
     let bases = graph.resolve(resolver)?;
     let target = graph.target;
     let mut lowering = Lowering {
@@ -156,7 +154,14 @@ pub fn lower(
     lowering.builder.target(Target { stage, vertex, tests, annotations });
     let plan = lowering.builder.finish();
     let secrets = secrets(&plan);
-    Ok(Lowered { plan, secrets, warnings: lowering.checks.finish() })
+    Ok(Lowered { plan, secrets })
+}
+
+/// The arguments that are there without being declared before the first stage,
+/// such as `TARGETPLATFORM`.
+#[must_use]
+pub fn predefined(file: &Dockerfile, options: &Options) -> BTreeMap<String, String> {
+    scope::builtin(file, options).pairs().iter().cloned().collect()
 }
 
 /// The ids of all secrets that steps mount.
@@ -176,7 +181,7 @@ fn secrets(plan: &Plan) -> Vec<String> {
 }
 
 /// A Dockerfile on its way to a plan.
-struct Lowering<'a> {
+struct Lowering<'a, 'c> {
     file: &'a Dockerfile,
     source: &'a SourceFile,
     options: &'a Options,
@@ -191,10 +196,10 @@ struct Lowering<'a> {
     /// Vertices of images and contexts, by name.
     trees: HashMap<String, VertexId>,
     context: Option<VertexId>,
-    checks: Checks<'a>,
+    checks: &'a mut Checks<'c>,
 }
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     fn expander(&self) -> Expander {
         Expander::new(self.file.escape())
     }

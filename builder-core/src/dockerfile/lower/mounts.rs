@@ -16,7 +16,7 @@ const SECRETS: &str = "/run/secrets";
 /// And the sockets of agents, which are numbered.
 const AGENTS: &str = "/run/buildkit/ssh_agent.";
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     pub(super) fn mounts(
         &mut self,
         at: usize,

@@ -25,7 +25,7 @@ struct Words {
     summary: Option<String>,
 }
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     pub(super) fn run(
         &mut self,
         at: usize,

@@ -82,7 +82,7 @@ pub(super) fn globals(
 }
 
 /// The arguments that are there without being declared before the first stage.
-fn builtin(file: &Dockerfile, options: &Options) -> Scope {
+pub(super) fn builtin(file: &Dockerfile, options: &Options) -> Scope {
     let build = options.build_platform.as_str();
     let target = options.target_platform.as_deref().unwrap_or(build);
     let last = file.stages.last().and_then(|stage| stage.name.as_ref());

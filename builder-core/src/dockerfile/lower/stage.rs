@@ -76,7 +76,7 @@ impl State {
     }
 }
 
-impl Lowering<'_> {
+impl Lowering<'_, '_> {
     /// Carries out a stage.
     pub(super) fn stage(&mut self, at: usize) -> Result<Done, Box<Diagnostic>> {
         let mut state = self.base(at);

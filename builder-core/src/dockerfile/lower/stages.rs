@@ -276,7 +276,10 @@ impl<'a> Graph<'a> {
         resolver: &mut dyn Resolver,
     ) -> Result<Bases, Box<Diagnostic>> {
         let mut bases = Bases::default();
-        let mut todo = vec![self.target];
+        let mut todo = match self.options.all_stages {
+            true => (0..self.file.stages.len()).collect(),
+            false => vec![self.target],
+        };
         while let Some(at) = todo.pop() {
             if std::mem::replace(&mut self.needed[at], true) {
                 continue;
