@@ -30,6 +30,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) phoenix: Option<PathBuf>,
 
+    /// Have Phoenix build the Dockerfile that the others build, and not the recipe
+    #[arg(long)]
+    pub(crate) dockerfile: bool,
+
     /// Show what the builders print
     #[arg(long)]
     pub(crate) verbose: bool,

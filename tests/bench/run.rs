@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, mount};
 use crate::base;
 use crate::error::{Error, Result, at};
 use crate::options::Options;
-use crate::peer::{Buildah, Compression, Docker, Job, Native, Peer, Phoenix};
+use crate::peer::{Buildah, Compression, Docker, From, Job, Native, Peer, Phoenix};
 use crate::process;
 use crate::table::{Phase, Table};
 use crate::workload::{self, Kind, Workload};
@@ -76,7 +76,9 @@ impl Bench<'_> {
             for (compression, name) in
                 [(Compression::Gzip, "phoenix"), (Compression::Zstd, "phoenix-zstd")]
             {
-                let peer = Phoenix::new(program.clone(), self.dir.join(name), compression)?;
+                let from = if options.dockerfile { From::Dockerfile } else { From::Recipe };
+                let how = (from, compression);
+                let peer = Phoenix::new(program.clone(), self.dir.join(name), how)?;
                 self.peers.push(Box::new(peer));
             }
         }

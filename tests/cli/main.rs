@@ -12,6 +12,7 @@ mod concurrent;
 mod context_changes;
 mod crash;
 mod damaged_store;
+mod dockerfile;
 mod doctor;
 mod exit_codes;
 mod explain;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use buildah::Buildah;
 pub(crate) use docker::Docker;
 pub(crate) use native::Native;
-pub(crate) use phoenix::{Compression, Phoenix};
+pub(crate) use phoenix::{Compression, From, Phoenix};
 
 use crate::error::Result;
 use crate::process::Measure;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Job, Peer, remove};
+use super::{BASE, Job, Peer, named, remove};
 use crate::error::{Result, at};
 use crate::process::{self, Measure};
 
@@ -17,16 +17,28 @@ pub(crate) enum Compression {
     Zstd,
 }
 
+/// What it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    Recipe,
+    Dockerfile,
+}
+
 pub(crate) struct Phoenix {
     program: PathBuf,
     dir: PathBuf,
+    from: From,
     compression: Compression,
 }
 
 impl Phoenix {
-    pub(crate) fn new(program: PathBuf, dir: PathBuf, compression: Compression) -> Result<Self> {
+    pub(crate) fn new(
+        program: PathBuf,
+        dir: PathBuf,
+        (from, compression): (From, Compression),
+    ) -> Result<Self> {
         std::fs::create_dir_all(&dir).map_err(at(&dir))?;
-        Ok(Self { program, dir, compression })
+        Ok(Self { program, dir, from, compression })
     }
 
     fn store(&self) -> PathBuf {
@@ -35,6 +47,18 @@ impl Phoenix {
 
     fn metadata(&self) -> PathBuf {
         self.dir.join("metadata.json")
+    }
+
+    /// Builds the workload.
+    fn whole(&self, job: &Job) -> Command {
+        if self.from == From::Recipe {
+            return self.command(job, "recipe.yaml");
+        }
+        let mut command = self.command(job, "Dockerfile");
+        if let Some(base) = &job.base {
+            command.arg(format!("--build-context={BASE}=oci-layout://{}", base.display()));
+        }
+        command
     }
 
     fn command(&self, job: &Job, recipe: &str) -> Command {
@@ -88,7 +112,7 @@ impl Peer for Phoenix {
     }
 
     fn build(&mut self, job: &Job) -> Result<Measure> {
-        process::run(&mut self.command(job, "recipe.yaml"), &self.dir)
+        process::run(&mut self.whole(job), &self.dir)
     }
 
     fn rebase(&mut self, job: &Job) -> Result<()> {
@@ -96,9 +120,14 @@ impl Peer for Phoenix {
     }
 
     fn rebuild(&mut self, job: &Job, names: &[&'static str]) -> Result<Measure> {
-        let mut command = self.command(job, "recipe.yaml");
-        // Of all steps it would take in the base again, as no other builder does.
-        command.args(names.iter().map(|name| format!("--no-cache={name}")));
+        let mut command = self.whole(job);
+        match self.from {
+            // Of all steps it would take in the base again, as no other builder does.
+            From::Recipe => {
+                command.args(names.iter().map(|name| format!("--no-cache={name}")));
+            }
+            From::Dockerfile => drop(command.arg("--no-cache")),
+        }
         // As many at once as there are commands, on however many processors.
         command.arg(format!("--jobs={}", names.len()));
         process::run(&mut command, &self.dir)
@@ -109,9 +138,16 @@ impl Peer for Phoenix {
         let text = std::fs::read(&path).map_err(at(&path))?;
         let metadata: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| at(&path)(error.into()))?;
-        let steps = metadata["steps"].as_array().into_iter().flatten();
+        let steps: Vec<_> = metadata["steps"].as_array().into_iter().flatten().collect();
+        let did = |step: &serde_json::Value| step["status"] == "ran";
+        if self.from == From::Dockerfile {
+            // The commands are the last steps, and are called by what they say.
+            let numbered = steps.iter().enumerate().filter(|(_, step)| did(step));
+            let all = steps.len();
+            return Ok(numbered.filter_map(|(at, _)| named((at + 1, all), names)).collect());
+        }
         let ran: Vec<_> =
-            steps.filter(|step| step["status"] == "ran").map(|step| &step["name"]).collect();
+            steps.into_iter().filter(|step| did(step)).map(|step| &step["name"]).collect();
         Ok(names.iter().copied().filter(|&name| ran.iter().any(|&ran| ran == name)).collect())
     }
 

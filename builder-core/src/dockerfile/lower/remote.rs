@@ -46,8 +46,11 @@ pub fn git_reference(text: &str) -> Option<Result<Git, String>> {
     Some(with_query(&mut git, query).map(|()| git))
 }
 
+/// A remote, its query, its fragment.
+type Parts = (String, Vec<(String, String)>, String);
+
 /// `user@host:path`, with what follows it.
-fn of_scp(text: &str) -> Option<(String, Vec<(String, String)>, String)> {
+fn of_scp(text: &str) -> Option<Parts> {
     let (user, rest) = text.split_once('@')?;
     let (host, _) = rest.split_once(':')?;
     let word = |text: &str, more: &str| {

@@ -429,10 +429,10 @@ fn platform(source: &SourceFile, word: &Word, text: &str) -> Result<String, Box<
         return Err(Box::new(source.diagnostic(word.span, message)));
     }
     let parts: Vec<&str> = text.split('/').collect();
-    let fits = |part: &&str| {
+    let fits = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.()".contains(&b))
     };
-    if parts.len() > 3 || !parts.iter().all(|part| fits(&part)) {
+    if parts.len() > 3 || !parts.iter().all(|part| fits(part)) {
         let message = format!("failed to parse platform {}", word.value);
         let wrong = source.diagnostic(word.span, message);
         return Err(Box::new(wrong.help("a platform is os/arch[/variant], as in linux/arm64")));

@@ -1,0 +1,280 @@
+//! `phoenix build` of Dockerfiles: what the command line adds to them. What the
+//! language means is held to BuildKit's answers in `tests/conformance`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::build::with_busybox;
+use crate::phoenix::{Home, Said, said};
+use crate::support::tools;
+
+/// A home whose store has the image `base`; `None` (said loudly) where steps
+/// cannot run.
+fn home() -> Option<Home> {
+    let home = Home::new();
+    with_busybox(&home)?;
+    let recipe = "from: {rootfs: ../root}\nconfig: {env: {PATH: /bin}, cmd: [sh]}\n";
+    home.write("base/recipe.yaml", recipe);
+    good(&home.run(&["build", "-q", "base", "-t", "base"]));
+    Some(home)
+}
+
+fn good(said: &Said) -> &str {
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.stdout.trim()
+}
+
+/// Builds `app`, whose Dockerfile this is, as `app:1`; gives the metadata.
+fn build(home: &Home, dockerfile: &str, more: &[&str]) -> Value {
+    home.write("app/Dockerfile", dockerfile);
+    let args = [&["build", "app", "-t", "app:1", "--metadata-file", "meta.json"], more].concat();
+    good(&home.run(&args));
+    serde_json::from_slice(&fs::read(home.path("meta.json")).expect("metadata")).expect("JSON")
+}
+
+fn statuses(metadata: &Value) -> Vec<&str> {
+    let steps = metadata["steps"].as_array().expect("steps");
+    steps.iter().map(|step| step["status"].as_str().expect("a status")).collect()
+}
+
+fn config(home: &Home) -> Value {
+    let said = home.run(&["inspect", "app:1"]);
+    let inspected: Value = serde_json::from_str(good(&said)).expect("JSON");
+    inspected["config"].clone()
+}
+
+/// `phoenix` with `args` that is given `input`.
+fn fed(home: &Home, args: &[&str], input: &[u8]) -> Said {
+    let mut command = home.command(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("phoenix starts");
+    child.stdin.take().expect("piped").write_all(input).expect("it reads");
+    said(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn steps_are_reused_by_what_they_look_at() {
+    let Some(home) = home() else { return };
+    home.write("app/needs", "one");
+    home.write("app/other", "two");
+    let text =
+        "FROM base\nCOPY . /app\nRUN cat /app/needs > /made\nRUN test -e /made\nCMD [\"sh\"]\n";
+    assert_eq!(statuses(&build(&home, text, &[])), ["cached", "ran", "ran", "ran"]);
+    assert_eq!(statuses(&build(&home, text, &[])), ["cached"; 4]);
+    home.write("app/other", "three");
+    let text = format!("{text}# The Dockerfile itself is copied too.\n");
+    assert_eq!(statuses(&build(&home, &text, &[])), ["cached", "ran", "reused", "reused"]);
+    home.write("app/needs", "four");
+    assert_eq!(statuses(&build(&home, &text, &[])), ["cached", "ran", "ran", "reused"]);
+    let all = build(&home, &text, &["--no-cache-filter=stage-0"]);
+    assert_eq!(statuses(&all), ["ran"; 4]);
+}
+
+#[test]
+fn the_file_is_found_by_its_names_and_a_recipe_wins_with_a_word() {
+    let Some(home) = home() else { return };
+    for name in ["dockerfile", "Containerfile", "Dockerfile"] {
+        home.write(&format!("app/{name}"), &format!("FROM base\nLABEL from={name}\n"));
+        good(&home.run(&["build", "-q", "app", "-t", "app:1"]));
+        assert_eq!(config(&home)["Labels"]["from"], name);
+    }
+    home.write("app/recipe.yaml", "from: {scratch: true}\nconfig: {labels: {from: recipe}}\n");
+    let said = home.run(&["build", "-q", "app", "-t", "app:1"]);
+    good(&said);
+    assert!(said.stderr.contains("app/recipe.yaml, not app/Dockerfile"), "{said:?}");
+    assert_eq!(config(&home)["Labels"]["from"], "recipe");
+    good(&home.run(&["build", "-q", "app", "-f", "app/Containerfile", "-t", "app:1"]));
+    assert_eq!(config(&home)["Labels"]["from"], "Containerfile");
+}
+
+#[test]
+fn standard_input_is_a_dockerfile_or_a_context() {
+    let Some(home) = home() else { return };
+    home.write("ctx/file", "content");
+    let from_file = b"FROM base\nCOPY file /copied\n";
+    good(&fed(&home, &["build", "-q", "-f", "-", "ctx", "-t", "app:1"], from_file));
+    assert_eq!(good(&home.run(&["cat", "app:1", "/copied"])), "content");
+    good(&fed(&home, &["build", "-q", "-", "-t", "app:1"], b"FROM base\nRUN touch /alone\n"));
+    assert!(good(&home.run(&["ls", "app:1", "/"])).contains("alone"));
+    home.write("ctx/Dockerfile", "FROM base\nCOPY . /all/\n");
+    let tar = home.path("ctx.tar");
+    let dir = home.path("ctx");
+    tools::run(
+        "tar",
+        ["-czf".as_ref(), tar.as_os_str(), "-C".as_ref(), dir.as_os_str(), ".".as_ref()],
+    );
+    let archive = fs::read(tar).expect("an archive");
+    good(&fed(&home, &["build", "-q", "-", "-t", "app:1"], &archive));
+    assert_eq!(good(&home.run(&["cat", "app:1", "/all/file"])), "content");
+    let twice = fed(&home, &["build", "-f", "-", "-"], b"FROM base\n");
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+}
+
+#[test]
+fn a_git_repository_is_a_context() {
+    let Some(home) = home() else { return };
+    if !tools::have(&["git"]) {
+        return;
+    }
+    home.write("repo.git/sub/Dockerfile", "FROM base\nCOPY file /copied\n");
+    home.write("repo.git/sub/file", "from git");
+    let repo = home.path("repo.git").display().to_string();
+    let git = |args: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-C", &repo];
+        tools::run("git", [&identity[..], args].concat())
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "one"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let base = home.path("").display().to_string();
+    let mut daemon = std::process::Command::new("git")
+        .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+        .args([format!("--port={port}"), format!("--base-path={base}"), base])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("git starts");
+    let url = format!("git://127.0.0.1:{port}/repo.git#main:sub");
+    let mut told = home.run(&["build", "-q", &url, "-t", "app:1"]);
+    for _ in 0..50 {
+        if told.code == Some(0) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        told = home.run(&["build", "-q", &url, "-t", "app:1"]);
+    }
+    // The daemon forks one that listens; it ends with its children.
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+    good(&told);
+    assert_eq!(good(&home.run(&["cat", "app:1", "/copied"])), "from git");
+}
+
+#[test]
+fn options_reach_the_steps_and_the_image() {
+    let Some(home) = home() else { return };
+    home.write("secret", "hush");
+    let text = "\
+ARG TAG=base
+FROM ${TAG} AS first
+ARG GIVEN=default
+ARG HERE
+RUN echo $GIVEN $HERE > /args
+FROM first AS second
+RUN --mount=type=secret,id=s,env=S test $S = hush && cat /etc/hosts > /hosts
+RUN ls /sys/class/net > /net; ulimit -n > /limit; cat /proc/mounts > /mounts
+FROM second AS unneeded
+RUN exit 1
+";
+    home.write("app/Dockerfile", text);
+    let mut command = home.command(&[
+        "build",
+        "-q",
+        "app",
+        "-t",
+        "app:1",
+        "--target",
+        "second",
+        "--build-arg",
+        "GIVEN=given",
+        "--build-arg",
+        "HERE",
+        "--secret",
+        "id=s,src=secret",
+        "--add-host",
+        "other:10.1.2.3",
+        "--network",
+        "none",
+        "--ulimit",
+        "nofile=100:200",
+        "--shm-size",
+        "8m",
+        "--label",
+        "a.b=c",
+        "--annotation",
+        "note=1",
+        "--iidfile",
+        "iid",
+    ]);
+    good(&said(command.env("HERE", "from-env").output().expect("phoenix starts")));
+    let cat = |path: &str| good(&home.run(&["cat", "app:1", path])).to_owned();
+    assert_eq!(cat("/args"), "given from-env");
+    assert!(cat("/hosts").contains("10.1.2.3"), "{}", cat("/hosts"));
+    assert_eq!((cat("/net").as_str(), cat("/limit").as_str()), ("lo", "100"));
+    assert!(cat("/mounts").contains("size=8192k"), "{}", cat("/mounts"));
+    assert_eq!(config(&home)["Labels"]["a.b"], "c");
+    let inspected: Value =
+        serde_json::from_str(good(&home.run(&["inspect", "app:1"]))).expect("JSON");
+    assert_eq!(inspected["annotations"]["note"], "1", "{inspected}");
+    let id = fs::read_to_string(home.path("iid")).expect("written");
+    assert_eq!(inspected["config_digest"], id.as_str(), "{inspected}");
+}
+
+#[test]
+fn contexts_have_names() {
+    let Some(home) = home() else { return };
+    home.write("other/file", "of another");
+    good(&home.run(&["build", "-q", "base", "-t", "base", "-o", "type=oci,dest=layout"]));
+    let text =
+        "FROM there AS one\nCOPY --from=other file /one\nFROM base\nCOPY --from=one /one /two\n";
+    home.write("app/Dockerfile", text);
+    let args = ["build", "-q", "app", "-t", "app:1", "--build-context", "other=other"];
+    good(&home.run(&[&args[..], &["--build-context", "there=oci-layout://layout"]].concat()));
+    assert_eq!(good(&home.run(&["cat", "app:1", "/two"])), "of another");
+}
+
+#[test]
+fn checks_and_calls_build_nothing() {
+    let home = Home::new();
+    home.write("Dockerfile", "FROM scratch AS Only\nARG A=1\nCMD run me\n");
+    let checked = home.run(&["build", "--check"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.stdout.contains("WARNING: JSONArgsRecommended - https://"), "{checked:?}");
+    assert!(checked.stdout.contains("2 warnings have been found"), "{checked:?}");
+    let listed = home.run(&["build", "--call", "targets,format=json"]);
+    let listed: Value = serde_json::from_str(good(&listed)).expect("JSON");
+    assert_eq!(listed["targets"][0]["name"], "only");
+    let outlined = home.run(&["build", "--call=outline"]);
+    assert!(good(&outlined).contains("BUILD ARG"), "{outlined:?}");
+    home.write("Dockerfile", "# check=skip=all\nFROM scratch AS Only\nCMD run me\n");
+    good(&home.run(&["build", "--check"]));
+    home.write("Dockerfile", "# check=error=true\nFROM scratch\nCMD run me\n");
+    let failed = home.run(&["build"]);
+    assert_eq!(failed.code, Some(3), "{failed:?}");
+    assert!(failed.stderr.contains("lint violation found"), "{failed:?}");
+}
+
+#[test]
+fn mistakes_are_shown_where_they_stand() {
+    let home = Home::new();
+    let fails = |text: &str, code: i32, wanted: &[&str]| {
+        home.write("Dockerfile", text);
+        let said = home.run(&["build", "--progress=plain"]);
+        assert_eq!(said.code, Some(code), "{said:?}");
+        for wanted in wanted {
+            assert!(said.stderr.contains(wanted), "{wanted:?} in {}", said.stderr);
+        }
+    };
+    fails("FROM scratch\nCOPPY a b\n", 3, &["Dockerfile:2:1", "did you mean", "^^^^^"]);
+    fails("FROM scratch\nCOPY --form=x a b\n", 3, &["Dockerfile:2:", "--form"]);
+    fails(
+        "FROM scratch AS one\nFROM scratch\nCOPY --from=localhost:1/two a b\n",
+        5,
+        &["Dockerfile:3:", "two"],
+    );
+    fails("FROM scratch\nCOPY nothing /\n", 1, &["Dockerfile:2:1", "nothing"]);
+    fails(
+        "FROM scratch AS a\nCOPY --from=b x y\nFROM scratch AS b\nCOPY --from=a x y\n",
+        3,
+        &["circular"],
+    );
+    fails("FROM scratch\nENV A=${B:?must be given}\n", 3, &["must be given"]);
+    fails("", 3, &["empty"]);
+    let said = home.run(&["build", "nowhere"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+}
