@@ -67,6 +67,8 @@ pub(crate) struct Case {
     pub(crate) call: Option<Call>,
     /// What an error must say.
     pub(crate) words: Vec<String>,
+    /// What Phoenix says in the place of these words.
+    pub(crate) ours: Vec<String>,
     /// Named differences that are wanted: who, which.
     pub(crate) differs: Vec<(String, String)>,
     /// Its files.
@@ -90,6 +92,7 @@ impl Case {
             docker: Docker::Asked,
             call: None,
             words: Vec::new(),
+            ours: Vec::new(),
             differs: Vec::new(),
             sections: Vec::new(),
             recorded: None,
@@ -138,6 +141,7 @@ impl Case {
                 self.call = Some(call.unwrap_or_else(|| panic!("{}: call {value}", self.name)));
             }
             "words" => self.words = value.split(" | ").map(str::to_owned).collect(),
+            "ours" => self.ours = value.split(" | ").map(str::to_owned).collect(),
             "differs" => {
                 let (who, which) = value.split_once(' ').unwrap_or_else(wrong);
                 self.differs.push((who.to_owned(), which.to_owned()));
