@@ -64,6 +64,7 @@ pub mod frontend;
 pub mod image;
 pub mod layer;
 pub mod output;
+pub mod pattern;
 pub mod plan;
 pub mod recipe;
 pub mod registry;

@@ -9,8 +9,9 @@
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and its floor.
-const FLOORS: [(&str, u32); 26] = [
+const FLOORS: [(&str, u32); 27] = [
     ("digest", 0),
+    ("pattern", 1),
     ("rooted", 1),
     ("cancel", 2),
     ("event", 2),

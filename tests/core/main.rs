@@ -23,6 +23,7 @@ mod support;
 mod exec_crash;
 mod exec_steps;
 mod exec_support;
+mod exec_wishes;
 mod interop_docker;
 mod interop_image;
 mod oci_schema;

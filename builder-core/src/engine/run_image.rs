@@ -8,7 +8,7 @@ use super::Inner;
 use crate::digest::BlobDigest;
 use crate::error::Result;
 use crate::event::Stream;
-use crate::exec::{Cancel, Exit, HOSTNAME, Job, JobSink, Keep, Process, Stdio, TerminalSize};
+use crate::exec::{Cancel, Exit, Job, JobSink, Keep, Process, Stdio, TerminalSize};
 use crate::image::read_image;
 use crate::layer::{Entry, Layer};
 use crate::plan::op::Network;
@@ -110,10 +110,8 @@ pub(super) fn run(
         gid: user.gid,
         groups: user.groups,
         network: request.network,
-        timeout: None,
-        hostname: HOSTNAME.to_owned(),
         stdio,
-        needs_ids: false,
+        ..Process::new([""; 0])
     };
     let root = work.path().join("root");
     std::fs::create_dir(&root)

@@ -108,6 +108,15 @@ pub enum ExecError {
         #[source]
         source: io::Error,
     },
+    /// A limit cannot be set.
+    #[error("limit `{name}`")]
+    Limit {
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A mount's target or source is of no use.
     #[error("mounting {target}: {why}")]
     Mount {

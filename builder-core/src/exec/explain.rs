@@ -31,6 +31,7 @@ pub(super) fn explain(
         FaultKind::NotFound => ExecError::NotFound { program: what },
         FaultKind::NotExecutable => ExecError::NotExecutable { program: what, source },
         FaultKind::Cwd => ExecError::Cwd { cwd: what, source },
+        FaultKind::Limit => ExecError::Limit { name: what, source },
         FaultKind::Mount => ExecError::Mount { target: what, why: source.to_string() },
         FaultKind::Capture => ExecError::Capture(what),
     }

@@ -8,7 +8,7 @@ use super::shown::{FILES, Mounted, Place, Shown, Source, owner, shown};
 use super::spec::{HostPath, Ids, MountSpec, MountSpecKind, Step};
 use super::{ExecError, Job, JobMount, JobMountKind, Keep, RootKind, Stdio};
 use crate::layer::LayerPath;
-use crate::plan::op::Network;
+use crate::plan::op::{Network, Security};
 use crate::root::served::Failure;
 use crate::view::Tree;
 use crate::view::observe::Recorder;
@@ -62,6 +62,10 @@ pub(super) fn plan(job: Job, ids: Ids, kind: RootKind) -> Result<(Step, Plan), E
         gid: process.gid,
         groups: process.groups,
         own_network: process.network == Network::None,
+        insecure: process.security == Security::Insecure,
+        hosts: process.hosts,
+        shm_size: process.shm_size,
+        ulimits: process.ulimits,
         hostname: process.hostname,
         inherit: process.stdio == Stdio::Inherit,
         terminal: match process.stdio {
@@ -79,7 +83,7 @@ fn mounted(mount: &JobMount) -> Mounted<'_> {
     match &mount.kind {
         JobMountKind::Tree { tree, source, writable: _ } => Mounted::Tree(tree, source),
         JobMountKind::HostDir { .. } | JobMountKind::Tmpfs { .. } => Mounted::Directory,
-        JobMountKind::Secret { .. } => Mounted::File,
+        JobMountKind::Secret { .. } | JobMountKind::Socket { .. } => Mounted::File,
     }
 }
 
@@ -95,6 +99,7 @@ fn spec(kind: JobMountKind, place: &Place) -> MountSpec {
         }
         JobMountKind::Tmpfs { size } => MountSpecKind::Tmpfs { size },
         JobMountKind::Secret { content, owner } => MountSpecKind::File { content, owner },
+        JobMountKind::Socket { path, owner } => MountSpecKind::Socket { path: path.into(), owner },
     };
     MountSpec { target: HostPath::from(&place.target), kind }
 }

@@ -25,6 +25,7 @@
 //! | the filter is that of 2026; x32 calls fail | an older version's, see the test's list |
 //! | the host's network unless the job says none | a network of its own |
 //! | no device opens but the few in `/dev` | control groups say which |
+//! | what may do all has the few devices of `/dev` all the same | the host's devices |
 //! | no control groups, and none seen in `/sys/fs/cgroup` | its own |
 //! | 1024 open files, more if asked for | as many as the daemon has |
 //! | a constant host name, not in the environment | a random one, in `HOSTNAME` too |
@@ -64,7 +65,7 @@ pub use shown::{Mounted, PLACE_OF_MOUNT, Shown, shown, tree_of_mount};
 pub use crate::cancel::Cancel;
 use crate::event::Stream;
 use crate::layer::{Entry, LayerPath};
-use crate::plan::op::Network;
+use crate::plan::op::{Network, Security, Ulimit};
 use crate::view::Tree;
 use crate::view::observe::Recorder;
 
@@ -136,6 +137,14 @@ pub struct Process {
     pub groups: Vec<u32>,
     /// Network access.
     pub network: Network,
+    /// What it may do.
+    pub security: Security,
+    /// Names and addresses added to its `/etc/hosts`.
+    pub hosts: Vec<(String, String)>,
+    /// The size of its `/dev/shm` in bytes; 64 MiB where absent.
+    pub shm_size: Option<u64>,
+    /// Limits other than the usual ones.
+    pub ulimits: Vec<Ulimit>,
     /// It is killed when it runs longer.
     pub timeout: Option<Duration>,
     /// Its host name; a constant, so that no step can see the host's.
@@ -159,6 +168,10 @@ impl Process {
             gid: 0,
             groups: Vec::new(),
             network: Network::Host,
+            security: Security::Sandbox,
+            hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
             timeout: None,
             hostname: HOSTNAME.to_owned(),
             stdio: Stdio::Piped,
@@ -226,6 +239,14 @@ pub enum JobMountKind {
     Tmpfs {
         /// Its limit in bytes.
         size: Option<u64>,
+    },
+    /// A socket of the host, to be asked by the process. Its owner and mode are
+    /// changed.
+    Socket {
+        /// Where it is: a place of the job's own.
+        path: PathBuf,
+        /// Its mode and owner.
+        owner: Owner,
     },
     /// A file in memory.
     Secret {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Owner, RootKind, TerminalSize};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Entry, Kind, LayerPath, Meta, Mtime, PathError, Xattrs};
+use crate::plan::op::Ulimit;
 
 /// First argument of a process that is to be a runner.
 pub(super) const MARKER: &str = "--phoenix-runner";
@@ -105,6 +106,10 @@ pub(super) struct Step {
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
     pub(super) own_network: bool,
+    pub(super) insecure: bool,
+    pub(super) hosts: Vec<(String, String)>,
+    pub(super) shm_size: Option<u64>,
+    pub(super) ulimits: Vec<Ulimit>,
     pub(super) hostname: String,
     /// Three descriptors come with the message: the caller's streams.
     pub(super) inherit: bool,
@@ -128,6 +133,7 @@ pub(super) enum MountSpecKind {
     HostDir { path: HostPath, writable: bool, make: Option<Owner> },
     Tmpfs { size: Option<u64> },
     File { content: Vec<u8>, owner: Owner },
+    Socket { path: HostPath, owner: Owner },
     Resolv,
     Hosts,
 }
@@ -175,6 +181,7 @@ pub(super) enum FaultKind {
     NotFound,
     NotExecutable,
     Cwd,
+    Limit,
     Mount,
     Capture,
 }

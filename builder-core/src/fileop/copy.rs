@@ -10,17 +10,21 @@
 //!
 //! A source that is a symbolic link is followed inside its root; links below a
 //! source are copied as links. Directories below a source give mode and owner
-//! to those that they merge with.
+//! to those that they merge with. What is missing of the destination's
+//! directories gets the owner that is asked for, and the mode where that is
+//! octal, else 0755.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::draft::{Content, Draft, kind};
 use super::name;
-use super::pattern::{Excludes, Matched};
+use super::unpack::{Archive, Archives, Unpacker};
+use super::walk::Limits;
 use super::{FileOpError, Input, Inputs};
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Kind, LayerPath, Meta, Mtime};
+use crate::pattern::Patterns;
 use crate::plan::op::{Copy, CopySource, ExcludeFrom, Mode, Unpack};
 use crate::view::passwd;
 use crate::view::{Node, NodeKind, Tree, lookup};
@@ -39,41 +43,53 @@ enum Found<'a> {
         name: &'a str,
         content: &'a [u8],
     },
+    /// What is unpacked.
+    Archive(Archive),
+    /// What a pattern names below a directory, with the directories on the way.
+    Below {
+        input: usize,
+        path: LayerPath,
+        include: Patterns,
+    },
 }
 
-struct Copier<'a, 'd> {
-    op: &'a Copy,
+pub(super) struct Copier<'a, 'd> {
+    pub(super) op: &'a Copy,
     inputs: &'a Inputs,
-    excludes: Excludes,
-    owner: Option<(u32, u32)>,
-    draft: &'a mut Draft<'d>,
+    unpacker: Unpacker<'a>,
+    pub(super) archives: Archives,
+    pub(super) excludes: Patterns,
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) draft: &'a mut Draft<'d>,
 }
 
+/// Resolves a copy, and gives the archives that it takes files from. Names of
+/// owners are looked up in `names`.
 pub(super) fn copy(
     op: &Copy,
-    inputs: &Inputs,
+    (inputs, unpacker): (&Inputs, Unpacker<'_>),
     cwd: &str,
-    draft: &mut Draft<'_>,
-) -> Result<(), FileOpError> {
-    if op.parents {
-        return Err(FileOpError::Unsupported("copying with parents"));
-    }
-    if op.exclude_from == ExcludeFrom::Source && !op.exclude.is_empty() {
-        return Err(FileOpError::Unsupported("leaving out by paths below a source"));
-    }
-    if op.link {
-        return Err(FileOpError::Unsupported("copying as a link"));
-    }
-    let excludes = Excludes::new(&op.exclude)?;
-    let owner = owner(draft.target, op.owner.as_deref())?;
-    let mut copier = Copier { op, inputs, excludes, owner, draft };
+    (names, draft): (&dyn Tree, &mut Draft<'_>),
+) -> Result<Archives, FileOpError> {
+    let excludes = Patterns::new(&op.exclude)?;
+    let owner = owner(names, op.owner.as_deref())?;
+    let archives = Archives::default();
+    let mut copier = Copier { op, inputs, unpacker, archives, excludes, owner, draft };
     let found = copier.sources()?;
+    if found.is_empty() {
+        return Ok(copier.archives);
+    }
     let clean = name::absolute(cwd, &op.dest);
     let dest = copier.draft.resolve(&name::path(&op.dest, &clean)?)?;
     let is_dir = dest.node.as_ref().is_some_and(Node::is_dir);
-    let into = is_dir || found.len() > 1 || name::says_directory(&op.dest);
+    let unpacks = found.iter().any(|found| matches!(found, Found::Archive(_)));
+    let into = is_dir || found.len() > 1 || op.parents || unpacks || name::says_directory(&op.dest);
     if into && !is_dir && dest.node.is_some() {
         return Err(FileOpError::NotADirectory { path: dest.path.display() });
+    }
+    copier.draft.parents_as(&dest.path, &copier.made())?;
+    if into {
+        copier.destination(&dest.path)?;
     }
     let at = |name: &[u8]| match into {
         true => dest.path.join(name).map_err(|source| {
@@ -84,17 +100,25 @@ pub(super) fn copy(
     };
     for found in found {
         match &found {
+            Found::Archive(archive) => copier.unpack(archive.clone(), &dest.path)?,
             Found::Inline { name, content } => copier.inline(content, &at(name.as_bytes())?)?,
+            Found::Below { input, path, include } => {
+                let limits = copier.limits(path, Some(include));
+                copier.directory((*input, path), &dest.path, limits)?;
+            }
             Found::Named { input, path, node, .. } if node.is_dir() => {
-                copier.directory(*input, path, &dest.path)?;
+                copier.destination(&dest.path)?;
+                let limits = copier.limits(path, None);
+                copier.directory((*input, path), &dest.path, limits)?;
             }
             Found::Named { input, name, path, node } => {
                 copier.leaf((*input, path), node, &at(name)?)?;
             }
         }
     }
+    let archives = copier.archives;
     link(draft);
-    Ok(())
+    Ok(archives)
 }
 
 /// The numbers of an owner as the target's files name them.
@@ -110,8 +134,9 @@ pub(super) fn owner(
 }
 
 impl<'a> Copier<'a, '_> {
-    fn input(&self, number: usize) -> Result<&'a Input, FileOpError> {
-        self.inputs.get(&number).ok_or(FileOpError::NoSource)
+    pub(super) fn input(&self, number: usize) -> Result<&Input, FileOpError> {
+        let known = self.inputs.get(&number).or_else(|| self.archives.get(number));
+        known.ok_or(FileOpError::NoSource)
     }
 
     fn sources(&self) -> Result<Vec<Found<'a>>, FileOpError> {
@@ -119,18 +144,23 @@ impl<'a> Copier<'a, '_> {
         for source in &self.op.sources {
             match source {
                 CopySource::Inline { name, content } => all.push(Found::Inline { name, content }),
-                CopySource::Path { unpack: Unpack::Archives, .. } => {
-                    return Err(FileOpError::Unsupported("unpacking archives"));
+                CopySource::Path { input, path, unpack: _ } if self.op.parents => {
+                    self.below(*input, path, &mut all)?;
                 }
-                CopySource::Path { input, path, unpack: Unpack::Never } => {
-                    self.named(*input, path, &mut all)?;
+                CopySource::Path { input, path, unpack } => {
+                    self.named((*input, *unpack), path, &mut all)?;
                 }
             }
         }
         Ok(all)
     }
 
-    fn named(&self, input: usize, text: &str, all: &mut Vec<Found<'a>>) -> Result<(), FileOpError> {
+    fn named(
+        &self,
+        (input, unpack): (usize, Unpack),
+        text: &str,
+        all: &mut Vec<Found<'a>>,
+    ) -> Result<(), FileOpError> {
         let tree = &*self.input(input)?.tree;
         let clean = name::within(text)?;
         let mut there = false;
@@ -139,9 +169,12 @@ impl<'a> Copier<'a, '_> {
             let lookup::Resolved { path, node } = lookup::resolve(tree, &named)?;
             let Some(node) = node else { continue };
             there = true;
-            if !self.excludes.leave_out(&self.excludes.at(&path))
-                || node.is_dir() && self.excludes.has_exceptions()
-            {
+            if self.is_left_out(&path, &node) {
+                continue;
+            }
+            if let Some(archive) = self.archive(input, &path, &node, unpack)? {
+                all.push(Found::Archive(archive));
+            } else {
                 all.push(Found::Named { input, name: named.name().to_vec(), path, node });
             }
         }
@@ -154,7 +187,61 @@ impl<'a> Copier<'a, '_> {
         })
     }
 
-    fn meta(&self, (input, path): (usize, &LayerPath), node: &Node) -> Result<Meta, FileOpError> {
+    /// The archive that a file is, if it is to be unpacked.
+    fn archive(
+        &self,
+        input: usize,
+        path: &LayerPath,
+        node: &Node,
+        unpack: Unpack,
+    ) -> Result<Option<Archive>, FileOpError> {
+        if unpack == Unpack::Never || !matches!(node.kind, NodeKind::File { .. }) {
+            return Ok(None);
+        }
+        let failed = |source| FileOpError::Archive { path: path.display(), source };
+        (self.unpacker)(self.input(input)?, path).map_err(failed)
+    }
+
+    /// Whether a source is left out whole.
+    fn is_left_out(&self, path: &LayerPath, node: &Node) -> bool {
+        self.op.exclude_from == ExcludeFrom::Root
+            && self.excludes.at(path.as_bytes()).is_match()
+            && !(node.is_dir() && self.excludes.may_take_back_below(path.as_bytes()))
+    }
+
+    /// A source of which the directories are kept: those behind a `/./`, or all.
+    fn below(&self, input: usize, text: &str, all: &mut Vec<Found<'a>>) -> Result<(), FileOpError> {
+        let tree = &*self.input(input)?.tree;
+        let (above, below) = text.split_once("/./").unwrap_or(("", text));
+        let (above, below) = (name::within(above)?, name::within(below)?);
+        if !name::has_glob(&above) && !name::has_glob(&below) {
+            let whole = [&above[..], &below].join(&b'/');
+            if lookup::resolve(tree, &name::path(text, &whole)?)?.node.is_none() {
+                return Err(name::no_match(tree, text, &whole));
+            }
+        }
+        let pattern = String::from_utf8_lossy(&below).into_owned();
+        for named in name::expand(tree, &above)? {
+            let lookup::Resolved { path, node } = lookup::resolve(tree, &named)?;
+            if node.is_some_and(|node| node.is_dir()) {
+                let include = Patterns::new(std::slice::from_ref(&pattern))?;
+                all.push(Found::Below { input, path, include });
+            }
+        }
+        Ok(())
+    }
+
+    /// What directories get that are made for the rest to have a place.
+    fn made(&self) -> Meta {
+        let mode = self.op.mode.as_ref().and_then(Mode::as_octal).unwrap_or(0o755);
+        self.draft.meta(mode & 0o777, self.owner)
+    }
+
+    pub(super) fn meta(
+        &self,
+        (input, path): (usize, &LayerPath),
+        node: &Node,
+    ) -> Result<Meta, FileOpError> {
         let from = &node.meta;
         let mode = match (&node.kind, &self.op.mode) {
             (NodeKind::Symlink { .. }, _) | (_, None) => from.mode,
@@ -181,14 +268,25 @@ impl<'a> Copier<'a, '_> {
     }
 
     /// Anything but a directory.
-    fn leaf(
+    pub(super) fn leaf(
         &mut self,
         (input, from): (usize, &LayerPath),
         node: &Node,
         to: &LayerPath,
     ) -> Result<(), FileOpError> {
-        let Some(kind) = kind(node) else { return Ok(()) };
         let meta = self.meta((input, from), node)?;
+        self.leaf_as((input, from), node, to, meta)
+    }
+
+    /// The same, with what it gets.
+    pub(super) fn leaf_as(
+        &mut self,
+        (input, from): (usize, &LayerPath),
+        node: &Node,
+        to: &LayerPath,
+        meta: Meta,
+    ) -> Result<(), FileOpError> {
+        let Some(kind) = kind(node) else { return Ok(()) };
         let content = match kind {
             Kind::File { .. } => Content::Copied(input, from.clone()),
             _ => Content::Nothing,
@@ -203,84 +301,18 @@ impl<'a> Copier<'a, '_> {
         Ok(())
     }
 
-    /// The content of a directory, in the order of paths.
-    fn directory(
-        &mut self,
-        input: usize,
-        from: &LayerPath,
-        to: &LayerPath,
-    ) -> Result<(), FileOpError> {
-        self.destination(to)?;
-        let matched = self.excludes.at(from);
-        // A stack and not recursion: the depth of a tree is not ours to choose.
-        let mut todo = self.children((input, from), to, &matched)?;
-        // Directories that are left out, in case something below is not.
-        let mut left_out: BTreeMap<LayerPath, Meta> = BTreeMap::new();
-        while let Some(Child { from, to, node, matched }) = todo.pop() {
-            let out = self.excludes.leave_out(&matched);
-            match (out, node.is_dir()) {
-                (true, false) => {}
-                (true, true) => {
-                    if self.excludes.has_exceptions() {
-                        let meta = self.meta((input, &from), &node)?;
-                        left_out.insert(to.clone(), meta);
-                        todo.extend(self.children((input, &from), &to, &matched)?);
-                    }
-                }
-                (false, is_dir) => {
-                    for ancestor in to.ancestors() {
-                        if let Some(meta) = left_out.remove(&ancestor) {
-                            self.draft.put_directory(&ancestor, meta)?;
-                        }
-                    }
-                    if is_dir {
-                        let meta = self.meta((input, &from), &node)?;
-                        self.draft.put_directory(&to, meta)?;
-                        todo.extend(self.children((input, &from), &to, &matched)?);
-                    } else {
-                        self.leaf((input, &from), &node, &to)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The directory that content is copied into: made where it is not there.
     fn destination(&mut self, to: &LayerPath) -> Result<(), FileOpError> {
-        let planned = self.draft.items.get(to);
-        if planned.is_none() && self.draft.target.node(to)?.is_some_and(|node| node.is_dir()) {
+        if self.draft.existing(to)?.is_some() {
             return Ok(());
         }
-        let mode = self.op.mode.as_ref().and_then(Mode::as_octal).unwrap_or(0o755);
-        let meta = self.draft.meta(mode, self.owner);
+        let meta = self.made();
         self.draft.put_directory(to, meta)
     }
 
-    /// The names in a directory, the last one first.
-    fn children(
-        &self,
-        (input, from): (usize, &LayerPath),
-        to: &LayerPath,
-        matched: &Matched,
-    ) -> Result<Vec<Child>, FileOpError> {
-        let mut children = Vec::new();
-        for (name, node) in self.input(input)?.tree.list(from)?.into_iter().rev() {
-            let bad = |source| FileOpError::Path { path: from.display(), source };
-            let from = from.join(&name).map_err(bad)?;
-            let to = to.join(&name).map_err(bad)?;
-            let matched = self.excludes.below(matched, &from);
-            children.push(Child { from, to, node, matched });
-        }
-        Ok(children)
+    fn limits<'l>(&self, from: &LayerPath, include: Option<&'l Patterns>) -> Limits<'l> {
+        Limits::new(self.op.exclude_from, from, include)
     }
-}
-
-struct Child {
-    from: LayerPath,
-    to: LayerPath,
-    node: Node,
-    matched: Matched,
 }
 
 /// Makes names of one file links to the first that was copied.

@@ -3,7 +3,7 @@
 //! Invariant: entries are changes that apply to the target: a parent is there
 //! or made, and no directory and other file replace each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::FileOpError;
@@ -38,11 +38,14 @@ pub(super) struct Draft<'a> {
     pub target: &'a dyn Tree,
     pub mtime: Mtime,
     pub items: BTreeMap<LayerPath, Item>,
+    /// Paths whose place something of another kind takes: of what the target
+    /// has there and below nothing is left.
+    replaced: BTreeSet<LayerPath>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(target: &'a dyn Tree, mtime: Mtime) -> Self {
-        Self { target, mtime, items: BTreeMap::new() }
+        Self { target, mtime, items: BTreeMap::new(), replaced: BTreeSet::new() }
     }
 
     /// Mode, owner and the constant time.
@@ -61,7 +64,20 @@ impl<'a> Draft<'a> {
         match self.items.get(path) {
             Some(Item { change: Change::Present { kind, .. }, .. }) => Ok(Some(kind.is_dir())),
             Some(_) => Ok(None),
+            None if self.is_replaced(path) => Ok(None),
             None => Ok(self.target.node(path)?.map(|node| node.is_dir())),
+        }
+    }
+
+    /// What a directory has that will be there.
+    pub(super) fn existing(&self, path: &LayerPath) -> Result<Option<Meta>, FileOpError> {
+        match self.items.get(path) {
+            Some(Item { change: Change::Present { meta, kind }, .. }) => {
+                Ok(kind.is_dir().then(|| meta.clone()))
+            }
+            Some(_) => Ok(None),
+            None if self.is_replaced(path) => Ok(None),
+            None => Ok(self.target.node(path)?.filter(Node::is_dir).map(|node| node.meta)),
         }
     }
 
@@ -130,6 +146,30 @@ impl<'a> Draft<'a> {
     fn insert(&mut self, path: LayerPath, meta: Meta, kind: Kind, content: Content) {
         let change = Change::Present { meta, kind };
         self.items.insert(path, Item { change, content, group: None });
+    }
+
+    /// Whether nothing is left of what the target has at `path`.
+    pub(super) fn is_replaced(&self, path: &LayerPath) -> bool {
+        !self.replaced.is_empty()
+            && (self.replaced.contains(path)
+                || path.ancestors().any(|above| self.replaced.contains(&above)))
+    }
+
+    /// Makes room for something of another kind than what is at `path`; a
+    /// directory stays where there is to be one.
+    pub(super) fn replace(&mut self, path: &LayerPath, is_dir: bool) -> Result<(), FileOpError> {
+        let Some(was_dir) = self.is_directory(path)? else { return Ok(()) };
+        if was_dir == is_dir {
+            return Ok(());
+        }
+        if was_dir {
+            let below = |other: &LayerPath| other.ancestors().any(|above| above == *path);
+            self.items.retain(|other, _| other != path && !below(other));
+        } else {
+            self.items.remove(path);
+        }
+        self.replaced.insert(path.clone());
+        Ok(())
     }
 
     /// Takes away what the target has at `path`, all below it included.

@@ -1,6 +1,7 @@
 //! Why files could not be changed.
 
 use crate::layer::{LayerError, PathError};
+use crate::pattern::PatternError;
 use crate::view::TreeError;
 use crate::view::passwd::PasswdError;
 
@@ -56,13 +57,8 @@ pub enum FileOpError {
         source: PathError,
     },
     /// A glob is malformed.
-    #[error("pattern `{pattern}`: {reason}")]
-    Pattern {
-        /// As it was written.
-        pattern: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// Something on the way is not a directory.
     #[error("{path} stands below {parent}, which is not a directory")]
     Parent {
@@ -99,9 +95,14 @@ pub enum FileOpError {
         /// As it was written.
         target: String,
     },
-    /// Something that is known and not built yet.
-    #[error("{0} is not supported yet")]
-    Unsupported(&'static str),
+    /// A file that begins as an archive cannot be unpacked.
+    #[error("unpacking {path}: {source}")]
+    Archive {
+        /// Which.
+        path: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync + 'static>,
+    },
     /// A copy was given nothing to copy from: a defect of the caller.
     #[error("there is nothing to copy from")]
     NoSource,

@@ -15,30 +15,34 @@ mod copy;
 mod draft;
 mod error;
 mod name;
-mod pattern;
 mod prepared;
 mod simple;
 #[cfg(test)]
 mod tests;
+mod unpack;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use error::FileOpError;
 pub use prepared::Prepared;
+pub use unpack::{Archive, Unpacker};
 
 use self::draft::Draft;
 use crate::layer::{LayerPath, Mtime};
 use crate::plan::op::FileOp;
-use crate::view::Tree;
+use crate::view::{Tree, View};
 
 /// What an operation depends on beside its trees.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Settings<'a> {
     /// The config's working directory: what relative paths of the target begin at.
     pub cwd: &'a str,
     /// The time that everything gets which does not keep its own.
     pub mtime: Mtime,
+    /// What reads archives that are to be unpacked.
+    pub unpacker: Unpacker<'a>,
 }
 
 /// A tree to copy from.
@@ -69,13 +73,18 @@ pub fn destination(cwd: &str, dest: &str) -> Result<LayerPath, FileOpError> {
 pub fn prepare(
     op: &FileOp,
     target: &dyn Tree,
-    inputs: Inputs,
+    mut inputs: Inputs,
     settings: &Settings<'_>,
 ) -> Result<Prepared, FileOpError> {
-    let Settings { cwd, mtime } = *settings;
-    let mut draft = Draft::new(target, mtime);
+    let Settings { cwd, mtime, unpacker } = *settings;
+    let nothing = View::new(Vec::new());
+    let stands_alone = matches!(op, FileOp::Copy(copy) if copy.link);
+    let mut draft = Draft::new(if stands_alone { &nothing } else { target }, mtime);
     match op {
-        FileOp::Copy(op) => copy::copy(op, &inputs, cwd, &mut draft)?,
+        FileOp::Copy(op) => {
+            let archives = copy::copy(op, (&inputs, unpacker), cwd, (target, &mut draft))?;
+            inputs.extend(archives.into_inputs());
+        }
         FileOp::Write { path, content, owner, mode } => {
             simple::write(&mut draft, cwd, path, content, (owner.as_deref(), *mode))?;
         }

@@ -1,8 +1,8 @@
 //! Paths as a user wrote them.
 
 use super::FileOpError;
-use super::pattern::{Pattern, is_glob};
 use crate::layer::LayerPath;
+use crate::pattern::{Pattern, is_glob};
 use crate::view::{Tree, TreeError, lookup};
 
 /// Joins `text` to `cwd` (where it is relative) and cleans it as Docker does:
@@ -60,7 +60,7 @@ pub(super) fn expand(tree: &dyn Tree, clean: &[u8]) -> Result<Vec<LayerPath>, Fi
     let mut parts = clean.split(|b| *b == b'/').filter(|part| !part.is_empty()).peekable();
     while let Some(part) = parts.next() {
         let mut next = Vec::new();
-        let matcher = if is_glob(part) { Some(Pattern::new(part)?) } else { None };
+        let matcher = if is_glob(part) { Some(Pattern::name(part)?) } else { None };
         let deep = part == b"**" && parts.peek().is_some();
         for at in &found {
             match &matcher {

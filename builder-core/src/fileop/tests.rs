@@ -9,12 +9,12 @@ use super::*;
 use crate::digest::ContentDigest;
 use crate::layer::LayerPath;
 use crate::layer::{Change, Kind, LayerError, Meta};
-use crate::plan::op::{Applies, Copy, Mode};
+use crate::plan::op::{Applies, Copy, CopySource, ExcludeFrom, Mode, Unpack};
 use crate::view::memory::Memory;
 use crate::view::{Links, Node, NodeKind, ReadAt, TreeError};
 
 fn settings() -> Settings<'static> {
-    Settings { cwd: "/srv", mtime: Mtime { secs: 7, nanos: 0 } }
+    Settings { cwd: "/srv", mtime: Mtime { secs: 7, nanos: 0 }, unpacker: &|_, _| Ok(None) }
 }
 
 fn input(tree: impl Tree + 'static, is_context: bool) -> Inputs {
@@ -226,18 +226,119 @@ fn excludes_leave_out_with_all_below() {
 }
 
 #[test]
-fn owner_and_mode_are_those_asked_for_and_parents_are_roots() {
+fn owner_and_mode_are_those_asked_for_and_those_of_what_is_made_on_the_way() {
     let copy = Copy {
         owner: Some("app:www".to_owned()),
         mode: Some(Mode::octal(0o640)),
         ..plain(&["dir/sub"], "/p/x")
     };
-    let expected = ["dir /p 755", "dir /p/x 640 1000:33", "file /p/x/two 640 1000:33"];
+    let expected = ["dir /p 640 1000:33", "dir /p/x 640 1000:33", "file /p/x/two 640 1000:33"];
     let got = shown(copied(copy, &target(), &context()));
+    assert_eq!(got, Ok(expected.map(str::to_owned).to_vec()));
+    // A change by symbols is one of what is copied only.
+    let mode = Some(Mode::parse("u+x,g=u,o=").expect("a mode"));
+    let copy = Copy { mode, ..plain(&["a.txt", "dir"], "/p/x/") };
+    let got = shown(copied(copy, &target(), &context()));
+    let expected = [
+        "dir /p 755",
+        "dir /p/x 755",
+        "file /p/x/a.txt 770",
+        "link /p/x/link one",
+        "file /p/x/one 770",
+        "dir /p/x/sub 770",
+        "file /p/x/sub/two 770",
+    ];
     assert_eq!(got, Ok(expected.map(str::to_owned).to_vec()));
     let copy = Copy { owner: Some("nobody".to_owned()), ..plain(&["a.txt"], "/x") };
     let error = shown(copied(copy, &target(), &context())).expect_err("unknown");
     assert_eq!(error, "owner `nobody`: the image has no user `nobody` in /etc/passwd");
+}
+
+#[test]
+fn what_a_dockerfile_leaves_out_is_told_from_each_directory_that_it_names() {
+    let get = |sources: &[&str], exclude: &[&str]| {
+        let exclude_from = ExcludeFrom::Source;
+        let copy = Copy { exclude_from, ..excluding(sources, "/x/", exclude) };
+        shown(copied(copy, &target(), &context()))
+    };
+    let lines = |lines: &[&str]| Ok(lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+    let sub = lines(&["dir /x 755", "dir /x/sub 750", "file /x/sub/two 644"]);
+    assert_eq!(get(&["dir"], &["one", "link"]), sub);
+    assert_eq!(get(&["di*"], &["*", "!sub/two"]), sub);
+    assert_eq!(get(&["dir"], &["*"]), lines(&["dir /x 755"]));
+    // What is named itself is not left out.
+    assert_eq!(get(&["a.txt"], &["a.txt", "*"]), lines(&["dir /x 755", "file /x/a.txt 644"]));
+}
+
+#[test]
+fn parents_are_copied_with_what_a_source_names_below_its_pivot() {
+    let source = || {
+        Memory::new()
+            .file("a/b/c/one", "1")
+            .file("a/b/c/two", "2")
+            .file("a/b2/c/three", "3")
+            .file("a/other", "")
+            .mode("a", 0o700)
+            .mode("a/b", 0o711)
+    };
+    let get = |sources: &[&str], exclude: &[&str]| {
+        let exclude_from = ExcludeFrom::Source;
+        let copy = Copy { parents: true, exclude_from, ..excluding(sources, "/x", exclude) };
+        shown(copied(copy, &target(), &source()))
+    };
+    let lines = |lines: &[&str]| Ok(lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+    let b = |prefix: &str| {
+        let at = |line: &str| line.replace('@', prefix);
+        ["dir @/c 755", "file @/c/one 644", "file @/c/two 644"].map(at)
+    };
+    let whole = |top: &[&str], prefix: &str| {
+        let top = top.iter().map(|line| (*line).to_owned());
+        Ok(top.chain(b(prefix)).collect::<Vec<_>>())
+    };
+    let top = ["dir /x 755", "dir /x/a 700", "dir /x/a/b 711"];
+    assert_eq!(get(&["a/b/c"], &[]), whole(&top, "/x/a/b"));
+    assert_eq!(get(&["/a/b/c/."], &[]), whole(&top, "/x/a/b"));
+    assert_eq!(get(&["a/./b/c"], &[]), whole(&["dir /x 755", "dir /x/b 711"], "/x/b"));
+    assert_eq!(get(&["a/b/./c/"], &[]), whole(&["dir /x 755"], "/x"));
+    let one = lines(&["dir /x 755", "dir /x/c 755", "file /x/c/one 644", "file /x/c/three 644"]);
+    assert_eq!(get(&["a/b*/./**/*e"], &[]), one);
+    let all = [&top[..], &["dir /x/a/b/c 755", "file /x/a/b/c/two 644"]].concat();
+    assert_eq!(get(&["a/b/c"], &["**/one"]), lines(&all));
+    assert_eq!(get(&["a/x*"], &[]), lines(&["dir /x 755"]));
+    let error = get(&["a/b/nope"], &[]).expect_err("absent");
+    assert!(error.contains("`a/b/nope` matches nothing"), "{error}");
+}
+
+#[test]
+fn a_link_looks_at_nothing_of_its_target_but_names_of_owners() {
+    let copy = Copy { link: true, owner: Some("app".to_owned()), ..plain(&["a.txt"], "/up/x/") };
+    let expected =
+        ["dir /up 755 1000:1001", "dir /up/x 755 1000:1001", "file /up/x/a.txt 644 1000:1001"];
+    let got = shown(copied(copy, &target(), &context()));
+    assert_eq!(got, Ok(expected.map(str::to_owned).to_vec()));
+    // Over a file too, which a copy into it is refused.
+    let copy = Copy { link: true, ..plain(&["dir/sub"], "/srv/file") };
+    let expected = ["dir /srv 755", "dir /srv/file 755", "file /srv/file/two 644"];
+    let got = shown(copied(copy, &target(), &context()));
+    assert_eq!(got, Ok(expected.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn inline_files_are_copied_as_files_are() {
+    let inline = |name: &str| CopySource::Inline { name: name.to_owned(), content: b"x".to_vec() };
+    let copy = |sources: &[&str], dest: &str| {
+        let sources = sources.iter().map(|name| inline(name)).collect();
+        shown(copied(Copy { sources, ..plain(&[], dest) }, &target(), &context()))
+    };
+    let lines = |lines: &[&str]| Ok(lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>());
+    assert_eq!(copy(&["one"], "/x"), lines(&["file /x 644"]));
+    assert_eq!(copy(&["one"], "/srv/existing"), lines(&["file /srv/existing/one 644"]));
+    assert_eq!(
+        copy(&["one", "two"], "/x/"),
+        lines(&["dir /x 755", "file /x/one 644", "file /x/two 644"])
+    );
+    let empty = Copy { allow_empty: true, ..plain(&["*.none"], "/x/") };
+    assert_eq!(shown(copied(empty, &target(), &context())), lines(&[]));
 }
 
 fn stage() -> Memory {
@@ -294,6 +395,12 @@ fn write_mkdir_and_symlink_change_what_must_change() {
         owner: Some("app".to_owned()),
         mode: None,
     };
+    let made = |path: &str| FileOp::Mkdir {
+        path: path.to_owned(),
+        owner: Some("app".to_owned()),
+        mode: None,
+        applies: Applies::Made,
+    };
     let mkdir = |path: &str, mode| FileOp::Mkdir {
         path: path.to_owned(),
         owner: None,
@@ -302,7 +409,7 @@ fn write_mkdir_and_symlink_change_what_must_change() {
     };
     let link =
         |to: &str, path: &str| FileOp::Symlink { target: to.to_owned(), path: path.to_owned() };
-    let table: [(FileOp, Result<&[&str], &str>); 17] = [
+    let table: [(FileOp, Result<&[&str], &str>); 20] = [
         (write("/x/y"), Ok(&["dir /x 755", "file /x/y 644 1000:1001"])),
         (write("y"), Ok(&["file /srv/y 644 1000:1001"])),
         (write("/new"), Ok(&["file /srv/later 644 1000:1001"])),
@@ -310,6 +417,9 @@ fn write_mkdir_and_symlink_change_what_must_change() {
         (write("/x/"), Err("`/x/` does not name a file")),
         (write("/srv/file/x"), Err("/srv/file/x stands below /srv/file, which is not a directory")),
         (mkdir("/a/b", Some(0o1777)), Ok(&["dir /a 755", "dir /a/b 1777"])),
+        (made("/a/b"), Ok(&["dir /a 755 1000:1001", "dir /a/b 755 1000:1001"])),
+        (made("/srv/existing"), Ok(&[])),
+        (made("/var/www/in"), Ok(&["dir /srv/existing/in 755 1000:1001"])),
         (mkdir("/srv/existing", None), Ok(&[])),
         (mkdir("/srv/existing", Some(0o700)), Ok(&[])),
         (mkdir("/srv/existing", Some(0o755)), Ok(&["dir /srv/existing 755"])),
@@ -514,4 +624,72 @@ fn memory(files: &Files) -> Memory {
     files.iter().fold(Memory::new(), |tree, (path, (content, mode))| {
         tree.file(path, [*content]).mode(path, *mode)
     })
+}
+
+/// The entries of a tree as an archive tells them.
+fn archive(tree: &Memory, of: &[&str]) -> Archive {
+    let entry = |path: &&str| {
+        let path = LayerPath::new(*path).expect("a path");
+        let node = tree.node(&path).expect("asked").expect("it is there");
+        let content = match node.kind {
+            NodeKind::File { .. } => tree.content(&path).expect("a file"),
+            _ => ContentDigest::from_bytes([0; 32]),
+        };
+        let change = Change::Present { meta: node.meta, kind: node.kind.with_content(content) };
+        crate::layer::Entry { path, change }
+    };
+    Archive { tree: Arc::new(tree.clone()), entries: of.iter().map(entry).collect() }
+}
+
+#[test]
+fn archives_replace_what_stands_in_their_way_and_merge_directories() {
+    let target = || {
+        Memory::new()
+            .file("etc/passwd", "root:x:0:0::/root:\napp:x:1000:1001::/app:\n")
+            .directory("d")
+            .mode("d", 0o700)
+            .file("d/x/deep", "")
+            .link("d/l", "/far")
+            .link("d/in", "../real")
+            .file("far/kept", "")
+            .directory("real")
+    };
+    let unpacked = |tree: &Memory, of: &[&str], owner: Option<&str>, dest: &str| {
+        let archive = archive(tree, of);
+        let unpacker =
+            |_: &Input, path: &LayerPath| Ok((path.display() == "/a.tar").then(|| archive.clone()));
+        let settings = Settings { unpacker: &unpacker, mtime: Mtime::CONSTANT, ..settings() };
+        let mut copy = plain(&[], dest);
+        let (input, path, unpack) = (1, "a.tar".to_owned(), Unpack::Archives);
+        copy.sources = vec![CopySource::Path { input, path, unpack }];
+        copy.owner = owner.map(str::to_owned);
+        let context = self::input(Memory::new().file("a.tar", "no matter"), true);
+        prepare(&FileOp::Copy(copy), &target(), context, &settings)
+    };
+    let lines = |prepared: Result<Prepared, FileOpError>| -> Vec<String> {
+        let prepared = prepared.expect("unpacked");
+        let line = |(path, change): (&LayerPath, &Change)| {
+            let Change::Present { meta, kind } = change else { panic!("{change:?}") };
+            let kind = match kind {
+                Kind::Directory => "dir",
+                Kind::Symlink { .. } => "link",
+                _ => "file",
+            };
+            format!("{kind} {} {:o} {}", path.display(), meta.mode, meta.uid)
+        };
+        prepared.items().map(line).collect()
+    };
+    let tree = Memory::new().file("f", "1").file("s/g", "2").mode("s", 0o711).mode("f", 0o4755);
+    // Into what is not there, as a directory whether it ends with a slash or not.
+    let made = ["dir /new 755 0", "file /new/f 4755 0", "dir /new/s 711 0", "file /new/s/g 644 0"];
+    assert_eq!(lines(unpacked(&tree, &["f", "s", "s/g"], None, "/new")), made);
+    // An implied directory says nothing of one that is there.
+    let merged = ["file /d/f 4755 1000", "dir /d/s 755 0", "file /d/s/g 644 1000"];
+    assert_eq!(lines(unpacked(&tree, &["f", "s/g"], Some("app"), "/d")), merged);
+    // A file for a directory, a directory for a link, and through a link.
+    let tree = Memory::new().file("x", "").directory("l").file("l/y", "").file("in/z", "");
+    let replaced = ["dir /d/l 755 0", "file /d/l/y 644 0", "file /d/x 644 0", "file /real/z 644 0"];
+    assert_eq!(lines(unpacked(&tree, &["in/z", "l", "l/y", "x"], None, "/d/")), replaced);
+    let onto_file = unpacked(&tree, &["x"], None, "/etc/passwd");
+    assert!(matches!(onto_file, Err(FileOpError::NotADirectory { .. })));
 }

@@ -155,6 +155,11 @@ impl Drafts {
     }
 }
 
+/// Whether a stream begins with the header of a tar's member.
+pub fn begins_tar(tar: &mut dyn Read) -> bool {
+    untar::begins(tar)
+}
+
 /// Reads a foreign tar (PAX, GNU, sparse) and gives its entries to `sink`,
 /// content as a stream with holes as zeros, digests unknown (all zeros). They
 /// come in the order of the archive: a path may come twice (the last one

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use diff::{Difference, diff};
 pub use entry::{CONSTANT_MTIME, Change, Entry, Kind, Meta, Mtime, Xattrs};
 pub use error::LayerError;
-pub use import::{import, read_tar};
+pub use import::{begins_tar, import, read_tar};
 pub use open::{Layer, is_whole};
 pub use path::{LayerPath, MAX_PATH, PathError};
 pub use recompress::recompress;

@@ -186,6 +186,12 @@ pub(super) fn walk(
     Ok(())
 }
 
+/// Whether a stream begins with a header.
+pub(super) fn begins(tar: &mut dyn Read) -> bool {
+    let mut stream = Stream { input: tar, at: 0, extended: 0, failed: None };
+    matches!(header(&mut stream, false), Ok(Some(_)))
+}
+
 /// One member with all that its extended headers say.
 struct Raw {
     header: Header,

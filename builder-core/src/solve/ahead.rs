@@ -23,10 +23,12 @@ pub(super) fn look(session: &Session<'_>, plan: &Plan, vertices: &[&Vertex], ove
         for source in &copy.sources {
             let CopySource::Path { input, path: source, .. } = source else { continue };
             let input = vertex.inputs.get(*input).and_then(|id| plan.vertex(*id));
-            let Some(Op::Source(Source::Local { path, .. })) = input.map(|input| &input.op) else {
+            let Some(Op::Source(Source::Local { name: _, path, ignore })) =
+                input.map(|input| &input.op)
+            else {
                 continue;
             };
-            let Ok(context) = session.context(path) else { return };
+            let Ok(context) = session.context(path, ignore) else { return };
             // A pattern names nothing itself, and is passed over.
             if let Ok(source) = LayerPath::new(source) {
                 context.look_ahead(&source, &stop);

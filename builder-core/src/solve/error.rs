@@ -12,6 +12,8 @@ use crate::plan::Location;
 use crate::registry::RegistryError;
 use crate::source::debian::DebianError;
 use crate::source::engine::EngineError;
+use crate::source::git::GitError;
+use crate::source::http::HttpError;
 use crate::source::local::ContextError;
 use crate::source::oci::OciError;
 use crate::source::rootfs::RootfsError;
@@ -75,6 +77,12 @@ pub enum StepCause {
     /// An image of a container engine could not be taken in.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A file could not be downloaded.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A commit could not be had.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// A Debian base could not be made.
     #[error(transparent)]
     Debian(#[from] DebianError),
@@ -116,6 +124,25 @@ pub enum StepCause {
         /// Its id.
         id: String,
     },
+    /// An agent that the step requires was not given.
+    #[error("the ssh agent `{id}` is required and was not given: --ssh {id}=SOCKET or KEY")]
+    NoAgent {
+        /// Its id.
+        id: String,
+    },
+    /// An agent cannot be asked.
+    #[error("the ssh agent `{id}`")]
+    Agent {
+        /// Its id.
+        id: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A step wants to be insecure, and the build does not allow it.
+    #[error(
+        "the step may do all that root may, which the build must allow: --allow security.insecure"
+    )]
+    Insecure,
     /// A step of an image must be done again, and what it takes from is where
     /// the image was made.
     #[error(

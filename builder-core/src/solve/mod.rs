@@ -12,6 +12,7 @@
 
 mod agent;
 mod ahead;
+mod archives;
 mod because;
 mod decide;
 mod detail;
@@ -30,6 +31,8 @@ mod run_config;
 mod run_engine_source;
 mod run_exec;
 mod run_file;
+mod run_git;
+mod run_http;
 mod run_image_source;
 mod run_source;
 mod schedule;

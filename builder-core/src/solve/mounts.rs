@@ -1,9 +1,10 @@
 //! What is mounted into a process's root: as it will be seen, and as it is.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::agent::Served;
 use super::error::StepCause;
 use super::prepared::{Prepared, working_directory};
 use super::run_exec::{path, tree};
@@ -38,7 +39,12 @@ pub(super) fn shown(
                 }
                 continue;
             }
-            MountKind::Ssh { .. } => continue,
+            MountKind::Ssh { id, .. } => {
+                if session.agents.contains_key(id) {
+                    mounts.push((target, true, None));
+                }
+                continue;
+            }
             MountKind::Cache { .. } | MountKind::Tmpfs { .. } => None,
         };
         mounts.push((target, false, part));
@@ -54,13 +60,21 @@ pub(super) fn shown(
     exec::shown(&prepared.root, &mounted.collect::<Vec<_>>()).ok()
 }
 
-/// The mounts of a job. Cache mounts are held by `guards`.
+/// What serves the mounts of a job, for as long as it runs.
+pub(super) struct Held<'a> {
+    pub(super) caches: Vec<CacheMountGuard>,
+    pub(super) agents: Vec<Served>,
+    /// A directory of the job's own.
+    pub(super) home: &'a Path,
+}
+
+/// The mounts of a job.
 pub(super) fn mounts(
     (session, store): (&Session<'_>, &Store),
     exec: &Exec,
     inputs: &[Arc<Value>],
     cwd: &str,
-    guards: &mut Vec<CacheMountGuard>,
+    held: &mut Held<'_>,
 ) -> Result<Vec<JobMount>, StepCause> {
     // In one order, or two steps could wait for each other; each once, or a step
     // could wait for itself.
@@ -75,7 +89,7 @@ pub(super) fn mounts(
     for (id, sharing) in caches {
         let guard = store.cache_mount(id, sharing_of(sharing))?;
         paths.insert(id, guard.path().to_owned());
-        guards.push(guard);
+        held.caches.push(guard);
     }
     let mut mounts = Vec::new();
     for Mount { target, kind } in &exec.mounts {
@@ -94,8 +108,13 @@ pub(super) fn mounts(
                 let make = Some(Owner { mode: *mode, uid: *uid, gid: *gid });
                 JobMountKind::HostDir { path, writable: !readonly, make }
             }
-            MountKind::Ssh { .. } => {
-                return Err(StepCause::Unsupported { what: "an ssh mount" });
+            MountKind::Ssh { id, mode, uid, gid, required: _ } => {
+                let Some(agent) = session.agents.get(id) else { continue };
+                let path = held.home.join(format!("agent{}", held.agents.len()));
+                let failed = |source| StepCause::Agent { id: id.clone(), source };
+                held.agents.push(Served::start(agent, &path).map_err(failed)?);
+                let owner = Owner { mode: *mode, uid: *uid, gid: *gid };
+                JobMountKind::Socket { path, owner }
             }
             MountKind::Tmpfs { size } => JobMountKind::Tmpfs { size: *size },
             MountKind::Secret { .. } => match secrets::file(kind, session.secrets) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::agent;
 use super::error::StepCause;
 use super::exec_key::{Seen, environment, parts};
 use super::run_exec::{path, tree};
@@ -49,11 +50,18 @@ impl<'a> Prepared<'a> {
             spec,
             bound: bound?,
             given: secrets::given(exec, session.secrets)?,
-            agents: BTreeSet::new(),
+            agents: agent::given(exec, session.agents)?,
             caches: merged_caches(inputs),
             layers: state.layers.iter().map(|layer| layer.desc.diff_id).collect(),
             root: Arc::clone(&state.view),
         };
+        let agent = exec.mounts.iter().find(|m| matches!(m.kind, MountKind::Ssh { .. }));
+        if let Some(agent) = agent
+            && !prepared.env.iter().any(|(name, _)| name == agent::VARIABLE)
+        {
+            let at = working_directory(&prepared.cwd, Some(&agent.target));
+            prepared.env.push((agent::VARIABLE.to_owned(), at));
+        }
         prepared.parts = parts(exec, &prepared.seen(session));
         Ok(prepared)
     }

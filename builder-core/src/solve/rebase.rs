@@ -459,8 +459,7 @@ fn copied(
     }
 }
 
-/// The layer of a copy with another owner. What the copy only made so that the
-/// rest has a place is root's and stays so.
+/// The layer of a copy with another owner.
 fn given_to(
     session: &Session<'_>,
     layer: DiffId,

@@ -38,7 +38,7 @@ use crate::cancel::Cancel;
 use crate::digest::{CacheKey, VertexId, WeakFingerprint};
 use crate::event::{Event, Stream, Trial};
 use crate::plan::Vertex;
-use crate::plan::op::{Exec, MountKind, Op, Sharing, Trace};
+use crate::plan::op::{Exec, MountKind, Op, Security, Sharing, Trace};
 use crate::view::observe::{Answers, Recorder};
 
 /// How often a trial whose turn has come is held against its true root.
@@ -112,6 +112,8 @@ impl<'a> RunAhead<'a> {
         let Op::Exec(exec) = &self.vertex(node).op else { return None };
         let (first, others) = self.inputs[node].split_first()?;
         if exec.trace == Trace::Off
+            || exec.security == Security::Insecure
+            || exec.ssh().next().is_some()
             || self.session.trials_stop().is_canceled()
             || !secrets::variables(exec, self.session.secrets).is_empty()
             || exec.mounts.iter().any(|m| secrets::file(&m.kind, self.session.secrets).is_some())

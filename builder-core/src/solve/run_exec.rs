@@ -18,7 +18,7 @@ use crate::cache::Outcome;
 use crate::digest::CacheKey;
 use crate::image::History;
 use crate::layer::LayerPath;
-use crate::plan::op::{Exec, HistoryLine, MountKind, Trace};
+use crate::plan::op::{Exec, HistoryLine, MountKind, Security, Trace};
 use crate::view::Tree;
 
 pub(super) fn run(
@@ -32,6 +32,9 @@ pub(super) fn run(
     }
     let state = state(inputs)?.map_err(|_| StepCause::Input { index: 0, expected: "known" })?;
     let session = step.session;
+    if exec.security == Security::Insecure && !session.allow_insecure {
+        return Err(StepCause::Insecure);
+    }
     let prepared = Prepared::new(session, exec, state, inputs)?;
     step.stands_on(&prepared.layers);
     let key = prepared.parts.key();

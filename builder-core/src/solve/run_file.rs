@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::archives;
 use super::decide::Decision;
 use super::error::StepCause;
 use super::run_config::state;
@@ -78,7 +79,11 @@ pub(super) fn prepare(
             sources.insert(number, Input { tree: tree(inputs, number)?, is_context });
         }
     }
-    let settings = Settings { cwd: state.config.workdir(), mtime: session.mtime };
+    let settings = Settings {
+        cwd: state.config.workdir(),
+        mtime: session.mtime,
+        unpacker: &|input, path| archives::read(session, input, path),
+    };
     Ok(fileop::prepare(op, target, sources, &settings)?)
 }
 

@@ -8,8 +8,9 @@ use super::decide::Decision;
 use super::error::StepCause;
 use super::run_engine_source;
 use super::run_image_source;
-use super::session::{LockMode, Step, lock, now};
+use super::session::{LockMode, Session, Step, lock, now};
 use super::value::{Base, Stacked, State, Value};
+use super::{run_git, run_http};
 use crate::cache::{Outcome, Record, SourceRecord};
 use crate::image::ImageConfig;
 use crate::layer::LayerDesc;
@@ -27,12 +28,9 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
     let session = step.session;
     match source {
         Op::Scratch => scratch(step),
-        Op::Local { name: _, path: _, ignore } if !ignore.is_empty() => {
-            Err(StepCause::Unsupported { what: "a list of what a context leaves out" })
-        }
-        Op::Local { name: _, path, ignore: _ } => Ok(Value::Tree(session.context(path)?)),
-        Op::Http(_) => Err(StepCause::Unsupported { what: "a file from a web server" }),
-        Op::Git(_) => Err(StepCause::Unsupported { what: "a git repository" }),
+        Op::Local { name: _, path, ignore } => Ok(Value::Tree(session.context(path, ignore)?)),
+        Op::Http(op) => run_http::run(step, op),
+        Op::Git(op) => run_git::run(step, op),
         Op::Rootfs { path } => {
             let source = Rootfs {
                 store: session.store.clone(),
@@ -80,6 +78,16 @@ fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
         caches: Default::default(),
         view: session.view(&[])?,
     })))
+}
+
+/// What a source of one layer and no config of its own gave.
+pub(super) fn one_layer(session: &Session<'_>, layer: LayerDesc, name: &str) -> SourceRecord {
+    let mut config = ImageConfig::empty(&session.platform);
+    config.rootfs.diff_ids = vec![layer.diff_id];
+    let line = crate::image::History { created_by: Some(name.to_owned()), ..Default::default() };
+    config.history = vec![line];
+    let (layers, run) = (vec![layer], Record::new(Outcome::Nothing, 0, 0));
+    SourceRecord { config, layers, digest: None, name: None, run }
 }
 
 pub(super) fn from_fetched(fetched: Fetched) -> SourceRecord {

@@ -120,13 +120,16 @@ pub(crate) struct Session<'a> {
     pub shared: Shared,
 }
 
+/// A directory, and what of it is left out.
+type ContextKey = (PathBuf, Vec<String>);
+
 /// What the threads of a session write to.
 #[derive(Default)]
 pub(crate) struct Shared {
     layers: Mutex<HashMap<BlobDigest, Layer>>,
     /// One view for each stack, so that what is on another one shares with it.
     views: Mutex<HashMap<Vec<BlobDigest>, Arc<View>>>,
-    contexts: Mutex<HashMap<PathBuf, Arc<ContextTree>>>,
+    contexts: Mutex<HashMap<ContextKey, Arc<ContextTree>>>,
     running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
     reports: Mutex<Vec<StepReport>>,
     steps: Mutex<Vec<(VertexId, StepRecord)>>,
@@ -313,19 +316,24 @@ impl Session<'_> {
         Ok(view)
     }
 
-    /// The context at `path`, one for all that use it, so that what was seen
-    /// of a file first holds for the whole build.
-    pub(super) fn context(&self, path: &std::path::Path) -> Result<Arc<ContextTree>, StepCause> {
+    /// The context at `path` without what `ignore` leaves out, one for all that
+    /// use it, so that what was seen of a file first holds for the whole build.
+    pub(super) fn context(
+        &self,
+        path: &std::path::Path,
+        ignore: &[String],
+    ) -> Result<Arc<ContextTree>, StepCause> {
         let mut contexts = lock(&self.shared.contexts);
-        if let Some(tree) = contexts.get(path) {
+        let key = (path.to_owned(), ignore.to_vec());
+        if let Some(tree) = contexts.get(&key) {
             return Ok(Arc::clone(tree));
         }
-        let mut tree = ContextTree::open(Some(self.store), path)?;
+        let mut tree = ContextTree::open_without(Some(self.store), path, ignore)?;
         if *self.no_cache == NoCache::All {
             tree.forget();
         }
         let tree = Arc::new(tree);
-        contexts.insert(path.to_owned(), Arc::clone(&tree));
+        contexts.insert(key, Arc::clone(&tree));
         Ok(tree)
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::decide::Miss;
 use super::error::StepCause;
-use super::mounts::mounts;
+use super::mounts::{Held, mounts};
 use super::observed;
 use super::prepared::Prepared;
 use super::report::Wrong;
@@ -20,7 +20,7 @@ use crate::digest::CacheKey;
 use crate::event::{Event, Stream};
 use crate::exec::{self, Job, JobSink, Keep, Process, Stdio};
 use crate::layer::{Change, Entry, LayerError, LayerWriter, Mtime};
-use crate::plan::op::{Exec, ExecKind, Security};
+use crate::plan::op::{Exec, ExecKind};
 use crate::view::observe::{Pathset, Recorder};
 
 /// Times of files come from a clock that ticks more slowly than ours.
@@ -126,11 +126,10 @@ impl Work<'_> {
         recorder: Option<Arc<Recorder>>,
     ) -> Result<Made, StepCause> {
         let Self { exec, inputs, state, prepared, process: _ } = self;
-        supported(exec)?;
         let work = session.store.work_dir()?;
-        let mut guards = Vec::new();
         let store = session.store.until(stop);
-        let mounts = mounts((session, &store), exec, inputs, &prepared.cwd, &mut guards)?;
+        let mut held = Held { caches: Vec::new(), agents: Vec::new(), home: work.path() };
+        let mounts = mounts((session, &store), exec, inputs, &prepared.cwd, &mut held)?;
         let keep = if exec.kind == ExecKind::Test { Keep::Discard } else { Keep::Capture };
         let upper = work.path().join("root");
         let failed = |source| StepCause::Io { path: upper.clone(), source };
@@ -190,20 +189,6 @@ impl Work<'_> {
     }
 }
 
-/// Refuses what is known and not built yet.
-fn supported(exec: &Exec) -> Result<(), StepCause> {
-    let table = [
-        (exec.security == Security::Insecure, "an insecure step"),
-        (!exec.hosts.is_empty(), "a name added to /etc/hosts"),
-        (exec.shm_size.is_some(), "another size of /dev/shm"),
-        (!exec.ulimits.is_empty(), "a limit of a step"),
-    ];
-    match table.into_iter().find(|(wanted, _)| *wanted) {
-        Some((_, what)) => Err(StepCause::Unsupported { what }),
-        None => Ok(()),
-    }
-}
-
 /// A file that was served to a step was found to differ from what the key
 /// says: nothing that the step made may be kept.
 fn context_is_unchanged(session: &Session<'_>) -> Result<(), StepCause> {
@@ -222,6 +207,10 @@ fn process(session: &Session<'_>, exec: &Exec, prepared: &Prepared<'_>) -> Proce
         gid: prepared.user.gid,
         groups: prepared.user.groups.clone(),
         network: exec.network,
+        security: exec.security,
+        hosts: exec.hosts.clone(),
+        shm_size: exec.shm_size,
+        ulimits: exec.ulimits.clone(),
         timeout: exec.timeout,
         hostname: exec.hostname.clone().unwrap_or_else(|| exec::HOSTNAME.to_owned()),
         stdio: Stdio::Piped,

@@ -1,7 +1,7 @@
 //! Compressed streams, told by their first bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
 /// The most memory that decoding xz may take, in bytes.
@@ -12,6 +12,7 @@ const XZ_MEMORY: u64 = 256 << 20;
 pub(super) enum Packing {
     None,
     Gzip,
+    Bzip2,
     Xz,
     Zstd,
 }
@@ -21,6 +22,7 @@ impl Packing {
     pub(super) fn of_bytes(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
+            [b'B', b'Z', b'h', ..] => Self::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             // A skippable frame may come first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
@@ -39,10 +41,18 @@ impl Packing {
     /// frames are one stream.
     pub(super) fn reader(self, mut file: File) -> io::Result<Box<dyn Read + Send>> {
         file.seek(SeekFrom::Start(0))?;
-        let file = BufReader::with_capacity(1 << 18, file);
+        self.reader_of(BufReader::with_capacity(1 << 18, file))
+    }
+
+    /// The uncompressed bytes of a stream.
+    pub(super) fn reader_of(
+        self,
+        file: impl BufRead + Send + 'static,
+    ) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::None => Box::new(file),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
             Self::Xz => {
                 let flags = liblzma::stream::CONCATENATED;
                 let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags)?;
@@ -66,8 +76,11 @@ mod tests {
         gzip.write_all(&text).expect("in memory");
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
         xz.write_all(&text).expect("in memory");
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&text).expect("in memory");
         for (packing, once) in [
             (Packing::None, text.clone()),
+            (Packing::Bzip2, bzip2.finish().expect("in memory")),
             (Packing::Gzip, gzip.finish().expect("in memory")),
             (Packing::Xz, xz.finish().expect("in memory")),
             (Packing::Zstd, zstd::encode_all(&text[..], 1).expect("in memory")),

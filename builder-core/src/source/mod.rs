@@ -13,8 +13,11 @@ use crate::digest::BlobDigest;
 use crate::image::ImageConfig;
 use crate::layer::LayerDesc;
 
+pub mod archive;
 pub mod debian;
 pub mod engine;
+pub mod git;
+pub mod http;
 mod inflate;
 pub mod local;
 pub mod named;

@@ -10,8 +10,9 @@ pub(super) fn resolv_conf(own_network: bool) -> Vec<u8> {
     fs::read("/etc/resolv.conf").unwrap_or_default()
 }
 
-/// `/etc/hosts`: the host's and the step's own name, or the latter alone.
-pub(super) fn hosts(own_network: bool, hostname: &str) -> Vec<u8> {
+/// `/etc/hosts`: the host's and the step's own name, or the latter alone; then
+/// what the step adds.
+pub(super) fn hosts(own_network: bool, hostname: &str, added: &[(String, String)]) -> Vec<u8> {
     let mut hosts =
         if own_network { Vec::new() } else { fs::read("/etc/hosts").unwrap_or_default() };
     if hosts.is_empty() {
@@ -21,5 +22,8 @@ pub(super) fn hosts(own_network: bool, hostname: &str) -> Vec<u8> {
         hosts.push(b'\n');
     }
     hosts.extend_from_slice(format!("127.0.1.1 {hostname}\n").as_bytes());
+    for (name, address) in added {
+        hosts.extend_from_slice(format!("{address}\t{name}\n").as_bytes());
+    }
     hosts
 }

@@ -20,6 +20,7 @@ use rustix::thread::{
 use super::super::spec::{Fault, FaultKind, Ids, OrFault, Step};
 use super::super::{seccomp, sys};
 use super::mounts::{below, by_fd, read_only};
+use crate::plan::op::Ulimit;
 
 /// Docker's default capabilities (moby, `oci/caps/defaults.go`).
 const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
@@ -69,16 +70,19 @@ pub(super) fn enter(step: &Step, root: &Path) -> Result<(), Fault> {
     rustix::system::sethostname(step.hostname.as_bytes()).or_fault("setting the host name")?;
     // Of its own, so that the runner keeps its root when this one is changed.
     sys::unshare(UnshareFlags::NEWNS).or_fault("making a mount namespace")?;
-    change_root(root)?;
+    change_root(root, step.insecure)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     limits().or_fault("setting limits")?;
+    for ulimit in &step.ulimits {
+        limit(ulimit).or_kind(FaultKind::Limit, &ulimit.name)?;
+    }
     become_user(step)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .or_fault("tying the step to its runner")?;
     std::env::set_current_dir(&step.cwd).or_kind(FaultKind::Cwd, &step.cwd)
 }
 
-fn change_root(root: &Path) -> Result<(), Fault> {
+fn change_root(root: &Path, open: bool) -> Result<(), Fault> {
     let fd = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .or_fault("opening the root")?;
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
@@ -89,6 +93,9 @@ fn change_root(root: &Path) -> Result<(), Fault> {
     pivot_root(".", ".").or_fault("changing the root")?;
     unmount(".", UnmountFlags::DETACH).or_fault("leaving the host's root")?;
     std::env::set_current_dir("/").or_fault("entering the root")?;
+    if open {
+        return Ok(());
+    }
     for path in MASKED {
         mask(path).or_fault(format!("masking /{path}"))?;
     }
@@ -133,10 +140,37 @@ fn limits() -> rustix::io::Result<()> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(hard.min(1024)), maximum: Some(hard) })
 }
 
+/// A limit that the step asks for.
+fn limit(Ulimit { name, soft, hard }: &Ulimit) -> io::Result<()> {
+    let resource = match name.as_str() {
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        "stack" => Resource::Stack,
+        _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    };
+    Ok(setrlimit(resource, Rlimit { current: *soft, maximum: *hard })?)
+}
+
 /// From root with all capabilities to what the step may be. The filter comes
 /// first: without `no_new_privs`, which would break `su` and `sudo`, it takes
 /// a capability that is dropped then.
 fn become_user(step: &Step) -> Result<(), Fault> {
+    if step.insecure {
+        // All that root has is kept, and lost by whoever is not root.
+        return take_ids(step);
+    }
     for number in 0..64_u32 {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         if CAPABILITIES.contains(capability) {
@@ -150,6 +184,15 @@ fn become_user(step: &Step) -> Result<(), Fault> {
     }
     clear_ambient_capability_set().or_fault("dropping capabilities")?;
     seccomp::install(step.inherit).or_fault("installing the system call filter")?;
+    take_ids(step)?;
+    let held = if step.uid == 0 { CAPABILITIES } else { CapabilitySet::empty() };
+    let sets =
+        CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).or_fault("dropping capabilities")
+}
+
+/// Becomes the step's user, with its groups.
+fn take_ids(step: &Step) -> Result<(), Fault> {
     if step.ids != Ids::Single {
         // The own group is among the others, as under Docker: else a set-group-id
         // program could shed it, and with it what modes deny to the group.
@@ -160,9 +203,5 @@ fn become_user(step: &Step) -> Result<(), Fault> {
     }
     let (uid, gid) = (Uid::from_raw(step.uid), Gid::from_raw(step.gid));
     set_thread_res_gid(gid, gid, gid).or_fault(format!("becoming group {}", step.gid))?;
-    set_thread_res_uid(uid, uid, uid).or_fault(format!("becoming user {}", step.uid))?;
-    let held = if uid.is_root() { CAPABILITIES } else { CapabilitySet::empty() };
-    let sets =
-        CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).or_fault("dropping capabilities")
+    set_thread_res_uid(uid, uid, uid).or_fault(format!("becoming user {}", step.uid))
 }

@@ -264,7 +264,8 @@ fn dev(step: &Step, root: BorrowedFd<'_>) -> Result<(), Fault> {
     let pts = "newinstance,ptmxmode=0666,mode=0620";
     let pts = if step.ids == Ids::Single { pts.to_owned() } else { format!("{pts},gid=5") };
     mount_below(root, "dev/pts", "devpts", quiet, &pts)?;
-    mount_below(root, "dev/shm", "tmpfs", quiet | MountFlags::NODEV, "mode=1777,size=65536k")?;
+    let shm = format!("mode=1777,size={}", step.shm_size.unwrap_or(64 << 20));
+    mount_below(root, "dev/shm", "tmpfs", quiet | MountFlags::NODEV, &shm)?;
     mount_below(root, "dev/mqueue", "mqueue", quiet | MountFlags::NODEV, "")?;
     Ok(())
 }
@@ -392,10 +393,16 @@ fn job_mount(
             let path = staged(index, content, *owner).or_kind(FaultKind::Mount, &shown)?;
             bind(&step.work.join(path), false)
         }
+        MountSpecKind::Socket { path, owner: Owner { mode, uid, gid } } => {
+            chown(path, Some(*uid), Some(*gid))
+                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(*mode)))
+                .or_kind(FaultKind::Mount, &shown)?;
+            bind(path, true)
+        }
         MountSpecKind::Resolv | MountSpecKind::Hosts => {
             let content = match spec.kind {
                 MountSpecKind::Resolv => etc::resolv_conf(step.own_network),
-                _ => etc::hosts(step.own_network, &step.hostname),
+                _ => etc::hosts(step.own_network, &step.hostname, &step.hosts),
             };
             let owner = Owner { mode: 0o644, uid: 0, gid: 0 };
             let path = staged(index, &content, owner).or_kind(FaultKind::Mount, &shown)?;

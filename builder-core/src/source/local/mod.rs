@@ -2,7 +2,8 @@
 //!
 //! In: a root, looked at only where it is asked. Out: a [`Tree`] with owners
 //! 0:0 and the constant time. Sockets are skipped; hard links are files of
-//! their own; extended attributes are not taken.
+//! their own; extended attributes are not taken. What a list of patterns leaves
+//! out is not there.
 //!
 //! Invariant: what was seen of a path first holds as long as the tree lives.
 //! What is handed out has the digest that [`Tree::content`] told, or reading
@@ -10,6 +11,7 @@
 
 mod ahead;
 mod capture;
+mod ignored;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use self::capture::{Captured, Checked};
 use self::record::{Files, Hashed, Signature};
 use crate::digest::ContentDigest;
 use crate::layer::{LayerPath, Meta, Mtime};
+use crate::pattern::{PatternError, Patterns};
 use crate::rooted::Root;
 use crate::store::{Store, StoreError};
 use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
@@ -58,6 +61,9 @@ pub enum ContextError {
         /// Why.
         source: io::Error,
     },
+    /// The list of what is left out is malformed.
+    #[error("what the context leaves out: {0}")]
+    Ignore(#[from] PatternError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +100,7 @@ pub struct ContextTree {
 #[derive(Debug)]
 struct Inner {
     root: Root,
+    ignore: Patterns,
     store: Option<Store>,
     record: String,
     state: Mutex<State>,
@@ -106,9 +113,26 @@ impl ContextTree {
     /// # Errors
     /// [`ContextError`].
     pub fn open(store: Option<&Store>, root: &Path) -> Result<Self, ContextError> {
+        Self::open_without(store, root, &[])
+    }
+
+    /// The same without what `ignore` leaves out, by the rules of
+    /// `.dockerignore`.
+    ///
+    /// # Errors
+    /// [`ContextError`].
+    pub fn open_without(
+        store: Option<&Store>,
+        root: &Path,
+        ignore: &[String],
+    ) -> Result<Self, ContextError> {
         let open = |source| ContextError::Open { path: root.to_owned(), source };
         let absolute = root.canonicalize().map_err(open)?;
-        let record = ContentDigest::of(absolute.as_os_str().as_encoded_bytes()).hex();
+        let mut identity = absolute.as_os_str().as_encoded_bytes().to_vec();
+        for pattern in ignore {
+            identity.extend([b"\0", pattern.as_bytes()].concat());
+        }
+        let record = ContentDigest::of(&identity).hex();
         let bytes = store.map(|store| store.get_record(AREA, &record)).transpose()?.flatten();
         if let Some(store) = store.filter(|_| bytes.is_some()) {
             store.touch_record(AREA, &record);
@@ -117,7 +141,8 @@ impl ContextTree {
         let before = bytes.and_then(|bytes| record::decode(&bytes)).unwrap_or_default();
         let root = Root::open(&absolute).map_err(open)?;
         let state = Mutex::new(State { before, ..State::default() });
-        Ok(Self { inner: Arc::new(Inner { root, store: store.cloned(), record, state }) })
+        let (ignore, store) = (Patterns::new(ignore)?, store.cloned());
+        Ok(Self { inner: Arc::new(Inner { root, ignore, store, record, state }) })
     }
 
     /// Does without what earlier builds learnt: every file that is asked for is
@@ -181,8 +206,16 @@ impl ContextTree {
                 return Ok(None);
             }
         }
-        let found = self.inner.root.look(path.as_bytes()).map_err(failed(path))?;
-        let seen = found.and_then(|(stat, target)| Seen::new(&stat, target)).map(Arc::new);
+        let mut seen = None;
+        if !self.surely_left_out(path) {
+            let found = self.inner.root.look(path.as_bytes()).map_err(failed(path))?;
+            seen = found.and_then(|(stat, target)| Seen::new(&stat, target)).map(Arc::new);
+            if let Some(there) = &seen
+                && !self.shows(path, there)?
+            {
+                seen = None;
+            }
+        }
         Ok(self.state().seen.entry(path.clone()).or_insert(seen).clone())
     }
 
@@ -196,13 +229,23 @@ impl ContextTree {
         let found = self.inner.root.list(path.as_bytes()).map_err(|source| {
             if is_other(&source) { self.changed(path) } else { failed(path)(source) }
         })?;
-        let mut state = self.state();
-        let mut names = Vec::with_capacity(found.len());
+        let matched = self.matched(path);
+        let mut all = Vec::with_capacity(found.len());
         for (name, stat, target) in found {
             // No layer could hold such a name.
             let Ok(child) = path.join(&name) else { continue };
-            let seen = || Seen::new(&stat, target).map(Arc::new);
-            if state.seen.entry(child).or_insert_with(seen).is_some() {
+            let mut seen = Seen::new(&stat, target);
+            if let Some(there) = &seen
+                && !self.shows_in(&matched, &child, there.node.is_dir())?
+            {
+                seen = None;
+            }
+            all.push((name, child, seen));
+        }
+        let mut state = self.state();
+        let mut names = Vec::with_capacity(all.len());
+        for (name, child, seen) in all {
+            if state.seen.entry(child).or_insert_with(|| seen.map(Arc::new)).is_some() {
                 names.push(name);
             }
         }

@@ -147,6 +147,9 @@ impl Opened {
             Packing::Gzip => Ok(Compression::Gzip),
             Packing::Zstd => Ok(Compression::Zstd),
             Packing::Xz => Err(io(io::Error::other("a layer compressed by xz is not supported"))),
+            Packing::Bzip2 => {
+                Err(io(io::Error::other("a layer compressed by bzip2 is not supported")))
+            }
         }
     }
 }

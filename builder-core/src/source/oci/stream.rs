@@ -230,7 +230,7 @@ fn compression(start: &[u8]) -> Option<Compression> {
     match Packing::of_bytes(&start[..start.len().min(6)]) {
         Packing::Gzip => Some(Compression::Gzip),
         Packing::Zstd => Some(Compression::Zstd),
-        Packing::Xz => None,
+        Packing::Bzip2 | Packing::Xz => None,
         Packing::None => is_tar(start).then_some(Compression::None),
     }
 }

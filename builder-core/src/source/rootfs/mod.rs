@@ -21,7 +21,7 @@ mod spool;
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use pin::AREA;
 
@@ -76,6 +76,16 @@ pub struct Rootfs {
     pub compression: Compression,
     /// Nothing in the files tells it.
     pub platform: Platform,
+}
+
+/// The layer of a tar's files as it streams by.
+pub(super) fn layer_of(
+    store: &Store,
+    path: &Path,
+    tar: Box<dyn io::Read + Send>,
+    compression: Compression,
+) -> Result<LayerDesc, RootfsError> {
+    spool::layer_of(store, path, tar, compression)
 }
 
 impl Source for Rootfs {

@@ -19,6 +19,19 @@ pub(super) fn layer(
     compression: Compression,
 ) -> Result<LayerDesc, RootfsError> {
     let io = |source| RootfsError::Io { path: path.to_owned(), source };
+    let packing = Packing::of(&file).map_err(io)?;
+    let tar = packing.reader(file).map_err(io)?;
+    layer_of(store, path, Box::new(store.cancel().guard(tar)), compression)
+}
+
+/// Makes the layer of a tar that streams by.
+pub(super) fn layer_of(
+    store: &Store,
+    path: &Path,
+    tar: Box<dyn Read + Send>,
+    compression: Compression,
+) -> Result<LayerDesc, RootfsError> {
+    let io = |source| RootfsError::Io { path: path.to_owned(), source };
     let bad = |source| RootfsError::Layer { path: path.to_owned(), source };
     let work = store.work_dir()?;
     let spool = File::options()
@@ -27,8 +40,7 @@ pub(super) fn layer(
         .write(true)
         .open(work.path().join("content"))
         .map_err(io)?;
-    let packing = Packing::of(&file).map_err(io)?;
-    let mut tar = store.cancel().guard(packing.reader(file).map_err(io)?).take(MAX_INFLATED);
+    let mut tar = tar.take(MAX_INFLATED);
     let entries = read(&mut tar, &spool).map_err(bad)?;
     write(store, &entries, &spool, compression).map_err(bad)
 }
