@@ -25,6 +25,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) store: Option<PathBuf>,
 
+    /// Speak to this registry without TLS, as to this machine itself (repeatable)
+    #[arg(long = "insecure-registry", global = true, value_name = "HOST[:PORT]")]
+    pub(crate) insecure_registries: Vec<String>,
+
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -53,6 +57,10 @@ pub(crate) enum Command {
     Doctor(FormatArgs),
     /// List the images in the store
     Images(ImagesArgs),
+    /// Bring an image of a registry into the store
+    Pull(PullArgs),
+    /// Bring an image of the store to a registry
+    Push(PushArgs),
     /// Give an image another name
     Tag(TagArgs),
     /// Remove names of images from the store
@@ -126,6 +134,10 @@ pub(crate) struct ReuseArgs {
     #[arg(long)]
     pub(crate) locked: bool,
 
+    /// Ask registries which images names mean now, whatever the store and recipe.lock have
+    #[arg(long, conflicts_with = "locked")]
+    pub(crate) pull: bool,
+
     /// A secret for steps that ask for it: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
     #[arg(long = "secret", value_name = "SPEC", value_parser = secret_spec)]
     pub(crate) secrets: Vec<SecretArg>,
@@ -162,7 +174,8 @@ pub(crate) struct BuildArgs {
 
     /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
     /// output; repeatable) or type=engine; records=true adds to oci what `rebase` needs, which
-    /// tells paths and commands
+    /// tells paths and commands; type=registry[,name=NAME] sends it to a registry,
+    /// type=image,name=NAME[,push=true] names it
     #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]
     pub(crate) outputs: Vec<OutputArg>,
 
@@ -170,6 +183,10 @@ pub(crate) struct BuildArgs {
     /// names, else Docker's or Podman's on this host (the same as -o type=engine)
     #[arg(long)]
     pub(crate) load: bool,
+
+    /// Send the image to the registries of its names
+    #[arg(long)]
+    pub(crate) push: bool,
 
     /// How many steps run at the same time [default: one per processor]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -358,6 +375,53 @@ pub(crate) struct ImageFormatArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+}
+
+/// How moving an image is shown.
+#[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) progress: Progress,
+
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `phoenix pull`
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    #[arg(help = "NAME[:TAG] or NAME@DIGEST, as in docker pull")]
+    pub(crate) name: String,
+
+    /// Name it in the store [default: NAME]
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tags: Vec<String>,
+
+    /// The platform, where there are several: os/arch[/variant] [default: this machine's]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+}
+
+/// `phoenix push`
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    #[arg(help = "NAME[:TAG], or the start of its digest or of its config's")]
+    pub(crate) image: String,
+
+    /// The name that it gets at the registry [default: the one that it has]
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) to: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
 }
 
 /// `phoenix tag`

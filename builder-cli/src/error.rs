@@ -169,6 +169,15 @@ pub(crate) enum CliError {
         /// Its names.
         names: Vec<String>,
     },
+    /// `push` of an image by its digest, and no name.
+    #[error("`{image}` is no name: say under which name it goes to a registry")]
+    PushWhere {
+        /// What was asked for.
+        image: String,
+    },
+    /// What has no name can go to no registry.
+    #[error("an image without a name cannot go to a registry: -t NAME names it")]
+    PushWhat,
     /// A name cannot name an image.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -248,6 +257,8 @@ impl CliError {
             | Self::CallOfRecipe
             | Self::NoAgent { .. }
             | Self::BadContext { .. }
+            | Self::PushWhere { .. }
+            | Self::PushWhat
             | Self::WatchStdout => Exit::Usage,
             Self::Recipe { diagnostics } => {
                 let missing = |d: &Diagnostic| d.class == Class::Unavailable;
@@ -314,6 +325,7 @@ fn engine_exit(error: &EngineError) -> Exit {
             StepCause::Layer(LayerError::Store(_)) | StepCause::Io { .. } => Exit::Trouble,
             StepCause::Store(_) | StepCause::Cache(_) | StepCause::Debian(_) => Exit::Trouble,
             StepCause::Engine(_) => Exit::Trouble,
+            StepCause::Registry(_) => Exit::Trouble,
             StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
             _ => Exit::BuildFailed,
         },

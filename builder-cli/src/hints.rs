@@ -16,6 +16,7 @@ use builder_core::explain::ExplainError;
 use builder_core::image::ImageError;
 use builder_core::layer::LayerError;
 use builder_core::output::OutputError;
+use builder_core::registry::RegistryError;
 use builder_core::solve::{StepCause, StepError};
 use builder_core::source::engine::EngineError as SourceError;
 use builder_core::source::oci::OciError;
@@ -74,6 +75,7 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
                 let kept = "the image is in the store: the same again sends it, and builds nothing";
                 daemon(error).into_iter().chain([kept.to_owned()]).collect()
             }
+            EngineError::Registry(error) => registry(error).into_iter().collect(),
             EngineError::NoSteps { .. } => one(
                 "`phoenix build` writes it into the store; `-o type=oci,dest=DIR,records=true` takes it elsewhere",
             ),
@@ -169,8 +171,22 @@ fn step(error: &StepError, ids: &IdMap) -> Vec<String> {
         StepCause::Rootfs(RootfsError::Io { .. }) | StepCause::Oci(OciError::Io { .. }) => {
             vec!["paths in a recipe are relative to the directory that is built".to_owned()]
         }
+        StepCause::Registry(error) => registry(error).into_iter().collect(),
         StepCause::Engine(SourceError::Daemon(error)) => daemon(error).into_iter().collect(),
         _ => Vec::new(),
+    }
+}
+
+/// About a registry.
+fn registry(error: &RegistryError) -> Option<String> {
+    match error {
+        RegistryError::Denied { registry, .. } => Some(format!(
+            "`docker login {registry}` or `podman login {registry}` keeps a name and a password, which Phoenix reads"
+        )),
+        RegistryError::Transport { registry, .. } => Some(format!(
+            "Phoenix speaks TLS to it, unless it is this machine: --insecure-registry {registry} goes without"
+        )),
+        _ => None,
     }
 }
 

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     // Where this process is the runner of a step, that is all it does.
     builder_core::exec::runner_main();
     let cli = args::Cli::parse();
-    let settings = Settings::read(cli.store.clone());
+    let settings = Settings::read(cli.store.clone(), cli.insecure_registries.clone());
     match commands::run(cli.command, &settings) {
         Ok(exit) => exit.into(),
         Err(CliError::ReaderGone) => Exit::Done.into(),

@@ -11,6 +11,8 @@
 //! | `NO_COLOR`, `TERM` | whether colours are used, and the redrawn view |
 //! | `SOURCE_DATE_EPOCH` | the image's `created` |
 //! | `http_proxy`, `https_proxy`, `no_proxy`, and in capitals | downloads; also given to steps, in no key and no image |
+//! | `DOCKER_CONFIG`, `HOME` | Docker's credentials for registries |
+//! | `REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `XDG_CONFIG_HOME` | Podman's |
 //! | `PATH` | where `doctor` looks for tools |
 //! | `PHOENIX_PARAM_*` | values of a recipe's params |
 //! | `DOCKER_*`, `XDG_RUNTIME_DIR` | the container engine, see `daemon` |
@@ -57,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) terminal: Terminal,
     /// Where programs are found.
     pub(crate) search_path: Vec<PathBuf>,
+    /// Registries that are spoken to without TLS.
+    pub(crate) insecure_registries: Vec<String>,
     store: Option<PathBuf>,
     /// Proxies that the command line gives, over those of the environment.
     given_proxies: Vec<(String, String)>,
@@ -64,13 +68,14 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads them.
-    pub(crate) fn read(store: Option<PathBuf>) -> Self {
+    pub(crate) fn read(store: Option<PathBuf>, insecure_registries: Vec<String>) -> Self {
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let on_terminal = std::io::stderr().is_terminal() && !dumb;
         let no_color = set("NO_COLOR").is_some();
         Self {
             terminal: Terminal { redraw: on_terminal, colour: on_terminal && !no_color },
             search_path: set("PATH").map(|p| env::split_paths(&p).collect()).unwrap_or_default(),
+            insecure_registries,
             store: store.or_else(default_store),
             given_proxies: Vec::new(),
         }
@@ -93,6 +98,24 @@ impl Settings {
     /// The directory of the store.
     pub(crate) fn store(&self) -> Result<PathBuf, CliError> {
         self.store.clone().ok_or(CliError::NoStore)
+    }
+
+    /// Where Docker and Podman keep credentials for registries, best first.
+    pub(crate) fn auth_files(&self) -> Vec<PathBuf> {
+        if let Some(file) = set("REGISTRY_AUTH_FILE") {
+            return vec![file.into()];
+        }
+        let home = set("HOME").map(PathBuf::from);
+        let in_home = |name: &str| home.as_ref().map(|home| home.join(name));
+        let docker = set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| in_home(".docker"));
+        let config = set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| in_home(".config"));
+        let podman = "containers/auth.json";
+        let files = [
+            docker.map(|dir| dir.join("config.json")),
+            set("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join(podman)),
+            config.map(|dir| dir.join(podman)),
+        ];
+        files.into_iter().flatten().collect()
     }
 
     /// The variables that give values to a recipe's params: `PHOENIX_PARAM_*`.

@@ -20,6 +20,10 @@ pub(crate) enum OutputKind {
     Local,
     /// The container engine that DOCKER_HOST or the current context names
     Engine,
+    /// A name in the store
+    Image,
+    /// A name at a registry
+    Registry,
 }
 
 /// `-o`
@@ -31,9 +35,18 @@ pub(crate) struct OutputArg {
     pub(crate) dest: PathBuf,
     /// With what `phoenix rebase` needs elsewhere.
     pub(crate) records: bool,
+    /// Of an image or a registry: names; all that the image has where empty.
+    pub(crate) names: Vec<String>,
+    /// Whether those go to registries.
+    pub(crate) push: bool,
 }
 
 impl OutputArg {
+    /// Whether it is written to no file.
+    pub(crate) fn is_name(&self) -> bool {
+        matches!(self.kind, OutputKind::Image | OutputKind::Registry)
+    }
+
     /// Whether it goes to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
         self.dest.as_os_str() == "-"
@@ -244,31 +257,46 @@ fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
     fields.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
 }
 
-/// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`, or `type=engine`.
+/// The types of outputs, for messages.
+const TYPES: &str = "oci, docker, tar, local, engine, image or registry";
+
+/// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`; or
+/// `type=image|registry,name=NAME`, or `type=engine`.
 pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
-    let fields = fields(text, &["type", "dest", "records"])?;
-    let kinds = "oci, docker, tar, local or engine";
-    let kind = field(&fields, "type").ok_or_else(|| format!("`type` is missing: {kinds}"))?;
+    let fields = fields(text, &["type", "dest", "records", "name", "push"])?;
+    let kind = field(&fields, "type").ok_or_else(|| format!("`type` is missing: {TYPES}"))?;
     let kind = OutputKind::from_str(kind, false)
-        .map_err(|_| format!("unknown type `{kind}`: expected {kinds}"))?;
-    let dest = match (kind, field(&fields, "dest")) {
-        (OutputKind::Engine, None) => "",
-        (OutputKind::Engine, Some(_)) => {
-            return Err("an engine has no `dest`: DOCKER_HOST says where it is".to_owned());
+        .map_err(|_| format!("unknown type `{kind}`: expected {TYPES}"))?;
+    let flag = |key: &str| match field(&fields, key) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(format!("`{key}` is true or false, and not `{other}`")),
+    };
+    let names = field(&fields, "name").map(str::to_owned).into_iter().collect();
+    let (records, push) = (flag("records")?, flag("push")? || kind == OutputKind::Registry);
+    let dest = PathBuf::from(field(&fields, "dest").unwrap_or_default());
+    let output = OutputArg { kind, dest, records, names, push };
+    let has = |key: &str| field(&fields, key).is_some();
+    match (kind, output.is_name()) {
+        (OutputKind::Engine, _) if has("dest") => {
+            Err("an engine has no `dest`: DOCKER_HOST says where it is".to_owned())
         }
-        (_, dest) => dest.ok_or("`dest` is missing")?,
-    };
-    let records = match field(&fields, "records") {
-        None | Some("false") => false,
-        Some("true") if kind == OutputKind::Oci => true,
-        Some("true") => return Err("only an OCI layout can hold records".to_owned()),
-        Some(other) => return Err(format!("`records` is true or false, and not `{other}`")),
-    };
-    let output = OutputArg { kind, dest: PathBuf::from(dest), records };
-    if kind == OutputKind::Local && output.is_stdout() {
-        return Err("a directory cannot be written to standard output".to_owned());
+        (OutputKind::Engine, _) if has("name") || has("push") || records => {
+            Err("an engine gets the names of the image, and nothing else".to_owned())
+        }
+        (OutputKind::Engine, _) => Ok(output),
+        (_, true) if has("dest") => Err("an image that is named has no `dest`".to_owned()),
+        (_, false) if !has("dest") => Err("`dest` is missing".to_owned()),
+        (_, false) if has("name") || has("push") => {
+            Err("`name` and `push` go with type=image and type=registry".to_owned())
+        }
+        (OutputKind::Oci, _) => Ok(output),
+        _ if records => Err("only an OCI layout can hold records".to_owned()),
+        (OutputKind::Local, _) if output.is_stdout() => {
+            Err("a directory cannot be written to standard output".to_owned())
+        }
+        _ => Ok(output),
     }
-    Ok(output)
 }
 
 /// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`; `type=file` or `type=env`
@@ -299,10 +327,13 @@ mod tests {
     #[test]
     fn output_is_type_and_destination_and_nothing_else() {
         let good = output_spec("type=oci,dest=out.tar").expect("parses");
-        assert_eq!(
-            good,
-            OutputArg { kind: OutputKind::Oci, dest: "out.tar".into(), records: false }
-        );
+        let (kind, dest) = (OutputKind::Oci, "out.tar".into());
+        let expected = OutputArg { kind, dest, records: false, names: vec![], push: false };
+        assert_eq!(good, expected);
+        let registry = output_spec("type=registry,name=a:1").expect("parses");
+        assert!(registry.push && registry.names == ["a:1"] && registry.is_name());
+        assert!(!output_spec("type=image,name=a").expect("parses").push);
+        assert!(output_spec("type=image,push=true").expect("parses").push);
         assert!(output_spec("dest=-,type=tar").expect("parses").is_stdout());
         assert_eq!(output_spec("type=engine").expect("parses").kind, OutputKind::Engine);
         assert!(output_spec("type=oci,dest=x,records=true").expect("parses").records);
@@ -318,6 +349,9 @@ mod tests {
             "type=local,dest=-",
             "type=engine,dest=x",
             "type=engine,records=true",
+            "type=registry,dest=x",
+            "type=oci,dest=x,name=a",
+            "type=image,records=true",
         ] {
             assert!(output_spec(bad).is_err(), "{bad}");
         }

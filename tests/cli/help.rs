@@ -2,7 +2,7 @@
 
 use crate::phoenix::Home;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "build",
     "plan",
     "explain",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 20] = [
     "lock",
     "doctor",
     "images",
+    "pull",
+    "push",
     "tag",
     "rm",
     "prune",

@@ -30,6 +30,7 @@ mod prune;
 mod reasons;
 mod rebase;
 mod recipes;
+mod registry;
 mod run;
 mod single_id;
 mod step_errors;

@@ -83,9 +83,11 @@ pub(crate) fn once(
 
 /// All that is asked of a build.
 fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<Asked, CliError> {
+    let (tags, push) = names(&args.tags, &args.outputs, args.push)?;
     let asked = request(&args.recipe, &args.reuse, settings, engine)?;
     let mut request = BuildRequest {
-        tags: args.tags.clone(),
+        tags,
+        push,
         outputs: args.outputs.iter().filter_map(output_spec).collect(),
         load: args.load || args.outputs.iter().any(|output| output.kind == Kind::Engine),
         compression: match args.compression {
@@ -130,16 +132,19 @@ fn is_socket(path: &Path) -> bool {
 pub(crate) fn close(view: &dyn View, built: &Result<BuildResult, CliError>, settings: &Settings) {
     match built {
         Ok(built) => view.close(&Ending::Built(&summary(built))),
-        Err(error) => {
-            let exit = error.exit().code();
-            let store = settings.store().ok();
-            let chain = diagnostic::chain(error);
-            let hints = hints::hints(error, store.as_deref());
-            let (output, place) = (diagnostic::output(error), diagnostic::location(error));
-            let (chain, hints) = (&chain, &hints);
-            view.close(&Ending::Failed { exit, chain, hints, output, place });
-        }
+        Err(error) => failed(view, error, settings),
     }
+}
+
+/// Tells a view of what went wrong.
+pub(crate) fn failed(view: &dyn View, error: &CliError, settings: &Settings) {
+    let exit = error.exit().code();
+    let store = settings.store().ok();
+    let chain = diagnostic::chain(error);
+    let hints = hints::hints(error, store.as_deref());
+    let (output, place) = (diagnostic::output(error), diagnostic::location(error));
+    let (chain, hints) = (&chain, &hints);
+    view.close(&Ending::Failed { exit, chain, hints, output, place });
 }
 
 /// A request, with what belongs to it.
@@ -179,6 +184,7 @@ pub(crate) fn request(
         created: created(recipe, settings)?,
         lock: read_lock(recipe)?,
         lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },
+        pull: reuse.pull,
         ..BuildRequest::new(plan)
     };
     Ok(Asked { request, warnings, keeps: loaded.keeps })
@@ -196,6 +202,35 @@ fn created(recipe: &RecipeArgs, settings: &Settings) -> Result<Option<i64>, CliE
         },
         None => settings.source_date_epoch(),
     }
+}
+
+/// The names that the image gets here, and those under which it goes to
+/// registries.
+pub(crate) fn names(
+    tags: &[String],
+    outputs: &[OutputArg],
+    all: bool,
+) -> Result<(Vec<String>, Vec<String>), CliError> {
+    let mut tags = tags.to_vec();
+    let named = outputs.iter().flat_map(|output| &output.names);
+    for name in named {
+        if !tags.contains(name) {
+            tags.push(name.clone());
+        }
+    }
+    let mut push: Vec<String> = Vec::new();
+    for output in outputs.iter().filter(|output| output.push) {
+        // Without names of its own it means all that are given.
+        let own = if output.names.is_empty() { &tags } else { &output.names };
+        push.extend(own.iter().filter(|name| !push.contains(name)).cloned().collect::<Vec<_>>());
+    }
+    if all {
+        push.clone_from(&tags);
+    }
+    if push.is_empty() && (all || outputs.iter().any(|output| output.push)) {
+        return Err(CliError::PushWhat);
+    }
+    Ok((tags, push))
 }
 
 /// The lock beside the recipe; an empty one where there is none.
@@ -236,7 +271,7 @@ fn known_steps(wanted: &[String], plan: &Plan) -> Result<(), CliError> {
 /// What an output is written beside must be there, which is better known before
 /// the build than after it.
 pub(crate) fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
-    for output in outputs.iter().filter(|output| !output.is_stdout()) {
+    for output in outputs.iter().filter(|output| !output.is_stdout() && !output.is_name()) {
         let parent = output.dest.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
             let source = io::ErrorKind::NotFound.into();
@@ -247,7 +282,7 @@ pub(crate) fn places(outputs: &[OutputArg]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// An output as the engine knows it; `None` where the container engine is one.
+/// An output as the engine knows it; `None` where it is a container engine or a name.
 pub(crate) fn output_spec(arg: &OutputArg) -> Option<OutputSpec> {
     let archive = arg.is_stdout() || arg.dest.extension().is_some_and(|e| e == "tar");
     let kind = match arg.kind {
@@ -256,7 +291,7 @@ pub(crate) fn output_spec(arg: &OutputArg) -> Option<OutputSpec> {
         Kind::Docker => OutputKind::Docker,
         Kind::Tar => OutputKind::Tar,
         Kind::Local => OutputKind::Local,
-        Kind::Engine => return None,
+        Kind::Engine | Kind::Image | Kind::Registry => return None,
     };
     let dest = if arg.is_stdout() { Dest::Stdout } else { Dest::Path(arg.dest.clone()) };
     Some(OutputSpec { kind, dest, records: arg.records })

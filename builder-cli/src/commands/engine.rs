@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use builder_core::cancel::Cancel;
 use builder_core::event::Sink;
+use builder_core::registry;
 use builder_core::source::debian;
 
 use crate::error::CliError;
@@ -50,9 +51,17 @@ pub(crate) fn open(
     sink: Arc<dyn Sink>,
 ) -> Result<Engine, CliError> {
     let debian = debian::Settings { proxies: proxies(settings), ..debian::Settings::default() };
+    let debian::Proxies { http, https, none_for } = debian.proxies.clone();
+    let registry = registry::Settings {
+        auth_files: settings.auth_files(),
+        insecure: settings.insecure_registries.clone(),
+        proxies: registry::Proxies { http, https, none_for },
+        ..registry::Settings::default()
+    };
     let mut builder = Engine::builder(settings.store()?)
         .sink(sink)
         .debian(debian)
+        .registry(registry)
         .daemon(settings.daemon())
         .proxy_env(settings.proxies());
     if let Some(jobs) = jobs {

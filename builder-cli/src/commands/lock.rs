@@ -26,7 +26,7 @@ pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliErr
         Ok(engine.get()?.lock_blocking(&request, cancel)?)
     })?;
     let path = super::recipe::lock_path(args);
-    if lock.debian.is_empty() && !path.exists() {
+    if lock.debian.is_empty() && lock.images.is_empty() && !path.exists() {
         output::line("there is nothing to pin: the recipe takes nothing from outside")?;
         return Ok(Exit::Done);
     }

@@ -17,6 +17,8 @@ mod ls;
 mod man;
 mod plan;
 mod prune;
+mod pull;
+mod push;
 mod rebase;
 mod recipe;
 mod rm;
@@ -53,6 +55,8 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::History(args) => history::run(&args, settings),
         Command::Ls(args) => ls::run(&args, settings),
         Command::Cat(args) => cat::run(&args, settings),
+        Command::Pull(args) => pull::run(&args, settings),
+        Command::Push(args) => push::run(&args, settings),
         Command::Lock(args) => lock::run(&args, settings),
     }
 }

@@ -25,11 +25,13 @@ pub(crate) fn run(args: &RebaseArgs, settings: &Settings) -> Result<Exit, CliErr
         _ => return Err(CliError::StdoutTwice),
     };
     build::places(&args.outputs)?;
+    let (tags, push) = build::names(&args.tags, &args.outputs, false)?;
     let request = RebaseRequest {
         image: place(&args.image, settings)?,
         onto: place(&args.onto, settings)?,
         onto_name: args.onto.clone(),
-        tags: args.tags.clone(),
+        tags,
+        push,
         outputs: args.outputs.iter().filter_map(build::output_spec).collect(),
         load: args.load || args.outputs.iter().any(|output| output.kind == OutputKind::Engine),
         secrets: build::secrets(&args.secrets, settings)?,

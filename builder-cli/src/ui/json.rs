@@ -16,6 +16,7 @@
 //! | `finished` | `step`, `status`: `cached`, `reused`, `ran`, `failed` or `canceled`, `error` or null, `reason`, `duration_ms`, `layer` or null |
 //! | `exporting` | `what` |
 //! | `built` | `image`: `{digest, config_digest, tags}`: the last line of a build that succeeded |
+//! | `pulled`, `pushed` | `image`: `{name, digest, tags}`: the last line of one that succeeded |
 //! | `failed` | `exit`, `message`, `causes`, `hints`, `place`: `{file, line, column}` in the recipe, or null: the last line of one that did not |
 
 use std::io::Write;
@@ -72,6 +73,9 @@ impl View for Json {
                 let (digest, config, tags) = (&built.digest, &built.config_digest, &built.tags);
                 let image = json!({ "digest": digest, "config_digest": config, "tags": tags });
                 self.write("built", json!({ "image": image }));
+            }
+            Ending::Transferred { what, sentence: _, image } => {
+                self.write(what, json!({ "image": image }));
             }
             Ending::Failed { exit, chain, hints, output: _, place } => {
                 let (message, causes) = match chain {

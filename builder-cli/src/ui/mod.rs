@@ -2,7 +2,8 @@
 //!
 //! In: [`Event`](builder_core::event::Event)s. Out: lines on standard error
 //! (`plain`), a redrawn view there (`tty`), JSON lines (`json`), or nothing
-//! (`quiet`). Nothing here decides anything about a build.
+//! (`quiet`). Nothing here decides anything about a build. Layers that are brought
+//! in or away look like steps.
 
 mod harmless;
 mod json;
@@ -33,6 +34,15 @@ pub(crate) trait View: Sink {
 pub(crate) enum Ending<'a> {
     /// There is an image.
     Built(&'a Built),
+    /// An image was brought in or away.
+    Transferred {
+        /// `pulled` or `pushed`.
+        what: &'static str,
+        /// The last line for people.
+        sentence: &'a str,
+        /// `{name, digest, tags}`.
+        image: &'a serde_json::Value,
+    },
     /// There is none.
     Failed {
         /// The exit code.

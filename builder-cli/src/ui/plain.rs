@@ -62,9 +62,11 @@ impl Sink for Plain {
 impl View for Plain {
     fn close(&self, ending: &Ending<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ending::Built(built) = ending {
-            let _ = writeln!(state.out, "{}", built.sentence((self.clock)()));
-        }
+        let _ = match ending {
+            Ending::Built(built) => writeln!(state.out, "{}", built.sentence((self.clock)())),
+            Ending::Transferred { sentence, .. } => writeln!(state.out, "{sentence}"),
+            Ending::Failed { .. } => Ok(()),
+        };
         let _ = state.out.flush();
     }
 }

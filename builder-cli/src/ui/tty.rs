@@ -189,10 +189,12 @@ impl View for Tty {
             running.bar.finish_and_clear();
         }
         state.summary.finish_and_clear();
-        if let Ending::Built(built) = ending {
-            let sentence = built.sentence((self.clock)());
-            self.print(&self.paint.good.apply_to(sentence).to_string());
-        }
+        let sentence = match ending {
+            Ending::Built(built) => built.sentence((self.clock)()),
+            Ending::Transferred { sentence, .. } => (*sentence).to_owned(),
+            Ending::Failed { .. } => return,
+        };
+        self.print(&self.paint.good.apply_to(sentence).to_string());
     }
 }
 

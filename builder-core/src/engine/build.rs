@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::remember::Remembered;
 use super::request::{BuildRequest, BuildResult, PlanReport};
 use super::session::session;
-use super::{Inner, image, steps};
+use super::{Inner, image, resolve_image, steps, transfer};
 use crate::digest::VertexId;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -42,6 +42,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     if request.load {
         image::load(inner, &written, &tags)?;
     }
+    transfer::push_built(inner, &written.digest, &request.push, cancel)?;
     let (lock, changed) = locks.state();
     Ok(BuildResult {
         digest: written.digest,
@@ -70,10 +71,16 @@ pub(super) fn lock(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Re
     let _lease = inner.store.lease()?;
     let mut lock = LockFile::default();
     for vertex in request.plan.vertices() {
-        if let Op::Source(Source::Debian(debian)) = &vertex.op {
-            let quiet = |_: debian::Progress| {};
-            let pinned = debian::resolve(debian, &inner.debian, &inner.store, &quiet)?;
-            lock.debian.insert(vertex.meta.stage.clone(), pinned);
+        match &vertex.op {
+            Op::Source(Source::Debian(debian)) => {
+                let quiet = |_: debian::Progress| {};
+                let pinned = debian::resolve(debian, &inner.debian, &inner.store, &quiet)?;
+                lock.debian.insert(vertex.meta.stage.clone(), pinned);
+            }
+            Op::Source(Source::Image { reference, digest: None, platform }) => {
+                resolve_image::lock(inner, reference, platform.as_deref(), cancel, &mut lock)?;
+            }
+            _ => {}
         }
     }
     Ok(lock)
@@ -133,6 +140,7 @@ fn of_request<'a>(
         run_ahead: request.run_ahead,
         agents: &request.ssh,
         allow_insecure: request.allow_insecure,
+        pull: request.pull,
         ..session(inner, &request.secrets, locks, stop, dry)
     }
 }

@@ -23,6 +23,7 @@ mod resolve_image;
 mod run_image;
 mod session;
 mod steps;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use request::{
 };
 pub use resolve_image::{ImageQuery, ResolvedImage};
 pub use run_image::{RunRequest, RunStreams};
+pub use transfer::{PullRequest, PushRequest, Transferred};
 
 use crate::cache::Cache;
 use crate::daemon;
@@ -42,6 +44,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Silent, Sink};
 use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
 use crate::image::Platform;
+use crate::registry;
 pub use crate::solve::Agent;
 use crate::source::debian;
 use crate::store::Store;
@@ -69,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) platform: Platform,
     pub(crate) debian: debian::Settings,
     pub(crate) daemon: daemon::Settings,
+    pub(crate) registry: registry::Settings,
     pub(crate) proxy_env: Vec<(String, String)>,
     pub(crate) blind: Option<Blind>,
     #[expect(dead_code, reason = "dropped with the last handle")]
@@ -102,6 +106,7 @@ pub struct EngineBuilder {
     jobs: usize,
     debian: debian::Settings,
     daemon: daemon::Settings,
+    registry: registry::Settings,
     proxy_env: Vec<(String, String)>,
     blind: Option<Blind>,
 }
@@ -118,6 +123,7 @@ impl Engine {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             debian: debian::Settings::default(),
             daemon: daemon::Settings::default(),
+            registry: registry::Settings::default(),
             proxy_env: Vec::new(),
             blind: None,
         }
@@ -209,6 +215,22 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Looked> {
         look::look(&self.inner, source, cancel)
+    }
+
+    /// Brings an image of a registry into the store, and names it.
+    ///
+    /// # Errors
+    /// [`Error`]; then no name was given.
+    pub fn pull_blocking(&self, request: &PullRequest, cancel: &Cancel) -> Result<Transferred> {
+        transfer::pull(&self.inner, request, cancel)
+    }
+
+    /// Brings an image of the store to a registry.
+    ///
+    /// # Errors
+    /// [`Error`]; then the name means there what it meant before.
+    pub fn push_blocking(&self, request: &PushRequest, cancel: &Cancel) -> Result<Transferred> {
+        transfer::push(&self.inner, request, cancel)
     }
 
     /// Runs a command in an image of the store, on a throwaway upper.
@@ -317,6 +339,13 @@ impl EngineBuilder {
         self
     }
 
+    /// How registries are reached, and as whom.
+    #[must_use]
+    pub fn registry(mut self, settings: registry::Settings) -> Self {
+        self.registry = settings;
+        self
+    }
+
     /// Variables that every step gets and that are in no key and no image:
     /// proxies.
     #[must_use]
@@ -358,6 +387,7 @@ impl EngineBuilder {
             platform: Platform::host(),
             debian: self.debian,
             daemon: self.daemon,
+            registry: self.registry,
             proxy_env: self.proxy_env,
             blind: self.blind,
         };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::request::{BuildResult, ImagePlace, PlanReport, RebaseRequest};
 use super::session::session;
-use super::{Inner, image, steps};
+use super::{Inner, image, steps, transfer};
 use crate::chain::{self, Chain};
 use crate::error::{Error, Result};
 use crate::exec::Cancel;
@@ -52,6 +52,7 @@ pub(super) fn rebase(
     if request.load {
         image::load(inner, &written, &tags)?;
     }
+    transfer::push_built(inner, &written.digest, &request.push, cancel)?;
     Ok(BuildResult {
         digest: written.digest,
         config_digest: written.config_digest,

@@ -18,6 +18,7 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     let silent = BuildRequest {
         tags: Vec::new(),
         outputs: Vec::new(),
+        push: Vec::new(),
         load: false,
         check_reproducible: false,
         ..request.clone()
@@ -26,7 +27,8 @@ pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> R
     let _lease = inner.store.until(cancel).lease()?;
     let first = build::build(inner, &silent, cancel)?;
     let lock = first.new_lock.clone().unwrap_or_else(|| request.lock.clone());
-    let again = BuildRequest { lock, ..silent };
+    // Both stand on the same images.
+    let again = BuildRequest { lock, pull: false, ..silent };
     let second_dir = inner.store.work_dir()?;
     let store = Store::open_beside(&second_dir.path().join("store"), &inner.store)?;
     let second = Inner { cache: Cache::new(store.clone()), store, ..inner.clone() };

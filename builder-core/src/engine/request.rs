@@ -82,6 +82,12 @@ pub struct BuildRequest {
     pub lock: LockFile,
     /// How the lock is used.
     pub lock_mode: LockMode,
+    /// Names, among `tags` or beside them, under which the image also goes to
+    /// registries, once all else is well.
+    pub push: Vec<String>,
+    /// Ask registries which images names mean, whatever the store and the lock
+    /// have.
+    pub pull: bool,
 }
 
 impl BuildRequest {
@@ -108,6 +114,8 @@ impl BuildRequest {
             annotations: BTreeMap::new(),
             lock: LockFile::default(),
             lock_mode: LockMode::Use,
+            push: Vec::new(),
+            pull: false,
         }
     }
 }
@@ -159,6 +167,8 @@ pub struct RebaseRequest {
     pub outputs: Vec<OutputSpec>,
     /// Bring it into the container engine of the settings, too.
     pub load: bool,
+    /// As [`BuildRequest::push`].
+    pub push: Vec<String>,
     /// Values of secrets by id, for steps that run.
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// As [`BuildRequest::annotations`].

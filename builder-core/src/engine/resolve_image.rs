@@ -1,11 +1,12 @@
-//! What a frontend must know of an image before it can plan with it.
+//! What is asked of a name of an image before anything is built.
 
 use super::Inner;
 use crate::digest::BlobDigest;
 use crate::error::Result;
 use crate::exec::Cancel;
 use crate::image::{ImageConfig, Platform};
-use crate::registry::{Reference, RegistryError};
+use crate::registry::{Reference, Registry, RegistryError};
+use crate::source::debian::LockFile;
 use crate::source::named;
 
 /// An image that is asked for by name.
@@ -31,15 +32,42 @@ pub struct ResolvedImage {
 }
 
 pub(super) fn resolve(inner: &Inner, query: &ImageQuery, cancel: &Cancel) -> Result<ResolvedImage> {
-    let ImageQuery { reference, platform, pull: _ } = query;
+    let ImageQuery { reference, platform, pull } = query;
     let reference: Reference = reference.parse()?;
-    let platform: Platform = match platform {
-        Some(text) => text.parse().map_err(RegistryError::from)?,
-        None => inner.platform.clone(),
-    };
+    let platform = platform_of(inner, platform.as_deref())?;
     let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
-    let found = named::in_store(&inner.store, &reference, &platform)?;
-    let image = found.ok_or_else(|| RegistryError::NotFound { name: reference.to_string() })?;
-    Ok(ResolvedImage { name: reference.name(), digest: image.digest, config: image.config })
+    let registry = Registry::new(&inner.registry, cancel)?;
+    let found = named::find(&inner.store, &registry, &reference, &platform, *pull)?;
+    let (name, digest) = (reference.name(), found.digest());
+    Ok(ResolvedImage { name, digest, config: found.into_config() })
+}
+
+/// Pins an image in `lock`: to what its registry has now; one that was built
+/// here, to what it is.
+pub(super) fn lock(
+    inner: &Inner,
+    reference: &str,
+    platform: Option<&str>,
+    cancel: &Cancel,
+    lock: &mut LockFile,
+) -> Result<()> {
+    let reference: Reference = reference.parse()?;
+    if reference.digest().is_some() {
+        return Ok(());
+    }
+    let platform = platform_of(inner, platform)?;
+    let registry = Registry::new(&inner.registry, cancel)?;
+    let pull = !named::is_own(&inner.store, &reference)?;
+    let found = named::find(&inner.store, &registry, &reference, &platform, pull)?;
+    let platforms = lock.images.entry(reference.name()).or_default();
+    platforms.insert(platform.to_string(), found.digest());
+    Ok(())
+}
+
+pub(super) fn platform_of(inner: &Inner, text: Option<&str>) -> Result<Platform> {
+    Ok(match text {
+        Some(text) => text.parse::<Platform>().map_err(RegistryError::from)?.normalised(),
+        None => inner.platform.clone(),
+    })
 }

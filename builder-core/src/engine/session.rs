@@ -40,6 +40,8 @@ pub(super) fn session<'a>(
         proxy_env: &inner.proxy_env,
         debian: &inner.debian,
         daemon: &inner.daemon,
+        registry: &inner.registry,
+        pull: false,
         locks,
         earlier: None,
         shared: Default::default(),

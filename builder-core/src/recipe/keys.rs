@@ -123,6 +123,9 @@ fn from() -> Value {
     schema["maxProperties"] = json!(1);
     schema
 }
+fn image() -> Value {
+    any(vec![text(), object(IMAGE, &["name"])])
+}
 fn debian() -> Value {
     any(vec![text(), object(DEBIAN, &["suite"])])
 }
@@ -213,7 +216,15 @@ pub(super) const FROM: &[Field] = &[
         "NAME[:tag] or id of an image that a container engine (Docker, Podman) has.",
         text,
     ),
-    field("image", "An image of a registry; comes with a later version.", text),
+    field(
+        "image",
+        "An image by name: the store's, else a registry's; a name, or a mapping.",
+        image,
+    ),
+];
+pub(super) const IMAGE: &[Field] = &[
+    field("name", "NAME[:TAG] or NAME@DIGEST, as in docker pull.", text),
+    field("platform", "os/arch[/variant]; this machine's where absent.", text),
 ];
 pub(super) const DEBIAN: &[Field] = &[
     field("suite", "Suite or code name: bookworm.", text),

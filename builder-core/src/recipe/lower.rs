@@ -10,7 +10,7 @@ use super::debian::debian_configure;
 use super::decode::Decoder;
 use super::model::{Action, From, Input, Recipe, Stage, Step};
 use crate::digest::VertexId;
-use crate::frontend::{Class, Span, Spanned};
+use crate::frontend::{Span, Spanned};
 use crate::plan::op::{Applies, ConfigPatch, FileOp, MountKind, Op, Source};
 use crate::plan::{Plan, PlanBuilder, Target, TargetTest, VertexMeta};
 
@@ -70,14 +70,6 @@ fn order(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Vec<usize>> {
     let names: Vec<_> = recipe.stages.iter().map(|stage| stage.name.value.as_str()).collect();
     let mut known = true;
     for stage in &recipe.stages {
-        if let From::Later(kind) = stage.from.value {
-            let message = format!("`from: {{{kind}: ...}}` comes with a later version");
-            let diagnostic = decoder.source.diagnostic(stage.from.span, message);
-            let mut diagnostic =
-                diagnostic.help("this one knows debian, rootfs, oci, engine, stage and scratch");
-            diagnostic.class = Class::Unsupported;
-            known = decoder.report(diagnostic).unwrap_or(false);
-        }
         for (name, span) in references(stage, true) {
             if !names.contains(&name) {
                 let diagnostic = decoder.source.diagnostic(span, format!("unknown stage `{name}`"));
@@ -182,7 +174,6 @@ impl<'a> Lowering<'a> {
         let (name, span) = (stage.name.value.as_str(), stage.from.span);
         match &stage.from.value {
             From::Stage(other) => self.states.get(other.as_str()).cloned(),
-            From::Later(_) => None, // reported when the stages were ordered
             From::Source { source, base } => {
                 let title = match (source, base) {
                     (Source::Scratch, _) | (_, None) => "from scratch".to_owned(),
@@ -195,7 +186,9 @@ impl<'a> Lowering<'a> {
                     let meta = self.meta(name, span, title);
                     id = self.builder.add(Op::Exec(debian_configure(debian)), &[id], meta);
                 }
-                Some((id, base.clone()))
+                // What an image is called in full is known once it was found.
+                let named = !matches!(source, Source::Image { .. });
+                Some((id, base.clone().filter(|_| named)))
             }
         }
     }

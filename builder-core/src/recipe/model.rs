@@ -34,8 +34,6 @@ pub(super) enum From {
         base: Option<String>,
     },
     Stage(String),
-    /// A kind of base that a later version brings.
-    Later(&'static str),
 }
 
 /// What a step may take from beside its own state.

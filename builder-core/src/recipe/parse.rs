@@ -173,18 +173,30 @@ fn from(decoder: &Decoder<'_>, node: &Node) -> Option<Spanned<From>> {
             let name = decoder.filled(value)?;
             From::Source { source: Source::Engine { name: name.clone() }, base: Some(name) }
         }
+        "image" => image(decoder, value)?,
         "stage" => From::Stage(decoder.filled(value)?),
-        "scratch" => match decoder.boolean(value)? {
+        _ => match decoder.boolean(value)? {
             true => From::Source { source: Source::Scratch, base: None },
             false => return decoder.wrong(value.span, "`scratch` can only be true"),
         },
-        later => {
-            decoder.filled(value)?;
-            From::Later(later)
-        }
     };
     let span = if matches!(value, From::Stage(_)) { map.get("stage")?.span } else { key.span };
     Some(Spanned { value, span })
+}
+
+fn image(decoder: &Decoder<'_>, node: &Node) -> Option<From> {
+    let map = match node.kind {
+        Kind::Map(_) => Some(decoder.map(node, "`image`", keys::IMAGE)?),
+        _ => None,
+    };
+    let name = match &map {
+        Some(map) => decoder.required(map, "name"),
+        None => Some(node),
+    };
+    let reference = name.and_then(|node| decoder.filled(node))?;
+    let platform = map.and_then(|map| map.get("platform")).and_then(|node| decoder.filled(node));
+    let base = Some(reference.clone());
+    Some(From::Source { source: Source::Image { reference, digest: None, platform }, base })
 }
 
 fn debian(decoder: &Decoder<'_>, node: &Node) -> Option<Debian> {

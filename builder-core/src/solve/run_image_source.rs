@@ -1,14 +1,32 @@
 //! Brings in an image by its name.
+//!
+//! A name becomes the digest of a manifest first: by the frontend, by the lock,
+//! by the store, else by the registry. The digest is what the key holds, so
+//! what was brought in once needs no network while the name means the same.
+//!
+//! What a registry says of a name goes into the lock. What the store says does
+//! not: an image that was built here is at no registry, and a build that
+//! stands on it follows it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use super::error::StepCause;
 use super::run_source::found;
-use super::session::Step;
+use super::session::{LockMode, Step, lock};
 use super::value::{Base, Value};
 use crate::cache::{Outcome, Record, SourceRecord};
 use crate::digest::BlobDigest;
+use crate::event::Unit;
 use crate::image::{Image, Platform};
-use crate::registry::{Reference, RegistryError};
-use crate::source::named;
+use crate::plan::key::Parts;
+use crate::registry::{Reference, Registry, RegistryError};
+use crate::source::named::{self, Fetching, Found};
+
+/// The part of a key that names an image's manifest.
+const CONTENT: &str = "content of the base";
+/// What stands before the digest there.
+const MANIFEST: &str = "manifest ";
 
 pub(super) fn run(
     step: &mut Step<'_>,
@@ -19,20 +37,96 @@ pub(super) fn run(
     let session = step.session;
     let name: Reference = reference.parse().map_err(RegistryError::from)?;
     let platform: Platform = match platform {
-        Some(text) => text.parse().map_err(RegistryError::from)?,
+        Some(text) => text.parse::<Platform>().map_err(RegistryError::from)?.normalised(),
         None => session.platform.clone(),
     };
-    let wanted = digest.map_or(name.clone(), |digest| name.clone().with_digest(digest));
-    let image = named::in_store(session.store, &wanted, &platform)?;
-    let image = image.ok_or_else(|| RegistryError::NotFound { name: wanted.to_string() })?;
-    let base = Base { name: name.name(), digest: Some(image.digest) };
-    let pin = format!("manifest {}", image.digest);
-    let mut value = found(step, "image", &pin, &mut |_| Ok(record(&image)))?;
+    let name = digest.map_or(name.clone(), |digest| name.with_digest(digest));
+    let registry = Registry::new(session.registry, &session.stop)?;
+    let Some(digest) = pinned(step, &registry, &name, &platform)? else {
+        step.waits_for("finding the image");
+        return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
+    };
+    let pin = match platform == session.platform {
+        true => format!("{MANIFEST}{digest}"),
+        // The digest may be that of an index.
+        false => format!("{MANIFEST}{digest} for {platform}"),
+    };
+    if let Some(reason) = changed(step, &name, &pin)? {
+        step.told = Some((reason, Vec::new()));
+    }
+    let wanted = name.clone().with_digest(digest);
+    let mut value = found(step, "image", &pin, &mut |step| {
+        let report = Reports::new(step);
+        let image = named::fetch(session.store, &registry, &wanted, &platform, &|at, what| {
+            report.tell(at, what);
+        })?;
+        Ok(record(&image))
+    })?;
     if let Value::State(state) = &mut value {
         // Results are found by content; another name may have been the first.
-        state.base = Some(base);
+        let digest = state.base.as_ref().and_then(|base| base.digest);
+        state.base = Some(Base { name: name.name(), digest });
     }
     Ok(value)
+}
+
+/// The digest that the name means in this build; `None` in a plan that cannot
+/// ask.
+fn pinned(
+    step: &Step<'_>,
+    registry: &Registry,
+    name: &Reference,
+    platform: &Platform,
+) -> Result<Option<BlobDigest>, StepCause> {
+    let session = step.session;
+    if let Some(digest) = name.digest() {
+        return Ok(Some(digest));
+    }
+    let (locks, of) = (session.locks, (name.name(), platform.to_string()));
+    // Steps on the same image must not get two answers.
+    let _alone = lock(locks.resolving());
+    let locked = locks.image(&of);
+    match (locks.mode(), locked) {
+        (LockMode::Require, None) => return Err(StepCause::Locked { stale: false }),
+        (LockMode::Require, Some(digest)) => return Ok(Some(digest)),
+        (LockMode::Use, Some(digest)) if !session.pull => return Ok(Some(digest)),
+        _ => {}
+    }
+    match named::find(session.store, registry, name, platform, session.pull) {
+        Ok(Found::Here(image)) => Ok(Some(image.digest)),
+        Ok(Found::There(resolved)) => {
+            if locked != Some(resolved.digest) {
+                locks.put_image(of, resolved.digest);
+            }
+            Ok(Some(resolved.digest))
+        }
+        Err(error) if session.dry && error.is_network() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sentence for a base that is not what it was in the build before.
+fn changed(step: &Step<'_>, name: &Reference, pin: &str) -> Result<Option<String>, StepCause> {
+    if step.policy().forbidden {
+        return Ok(None);
+    }
+    let Some(earlier) = step.earlier() else { return Ok(None) };
+    let Some(parts) = step.session.cache.parts(earlier.key)? else { return Ok(None) };
+    let Some(then) = manifest_of(&parts) else { return Ok(None) };
+    let (Some(then), Some(now)) = (short(then), short(pin)) else { return Ok(None) };
+    let name = name.familiar();
+    Ok((then != now).then(|| format!("base {name} changed: {then} -> {now}")))
+}
+
+fn manifest_of(parts: &Parts) -> Option<&str> {
+    let part = parts.as_slice().iter().find(|part| part.name == CONTENT)?;
+    Some(part.value.as_str())
+}
+
+/// The start of the digest in a pin.
+fn short(pin: &str) -> Option<String> {
+    let digest = pin.strip_prefix(MANIFEST)?;
+    Some(format!("{}…", digest.get(.."sha256:".len() + 12)?))
 }
 
 fn record(image: &Image) -> SourceRecord {
@@ -42,5 +136,31 @@ fn record(image: &Image) -> SourceRecord {
         digest: Some(image.digest),
         name: None,
         run: Record::new(Outcome::Nothing, 0, 0),
+    }
+}
+
+/// Sums up for one step what becomes of its layers.
+struct Reports<'a, 'b> {
+    step: &'a Step<'b>,
+    /// Of each layer that is fetched: what came of it, and its size.
+    layers: Mutex<BTreeMap<usize, (u64, u64)>>,
+}
+
+impl<'a, 'b> Reports<'a, 'b> {
+    fn new(step: &'a Step<'b>) -> Self {
+        Self { step, layers: Mutex::default() }
+    }
+
+    fn tell(&self, at: usize, what: Fetching) {
+        let mut layers = lock(&self.layers);
+        let (done, size) = layers.entry(at).or_default();
+        match what {
+            Fetching::Known => return,
+            Fetching::Began(bytes) => (*done, *size) = (0, bytes),
+            Fetching::Came(bytes) => *done = bytes,
+            Fetching::Done => *done = *size,
+        }
+        let (done, size) = layers.values().fold((0, 0), |(d, s), (done, size)| (d + done, s + size));
+        self.step.progress("downloading", done, Some(size), Unit::Bytes);
     }
 }

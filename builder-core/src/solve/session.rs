@@ -27,6 +27,7 @@ use crate::layer::{Compression, Layer, LayerDesc, Mtime, diff};
 use crate::plan::key::Parts;
 use crate::plan::op::{ExecKind, Op};
 use crate::plan::{Vertex, VertexMeta};
+use crate::registry;
 use crate::source::debian::{Lock, LockFile, Settings};
 use crate::source::local::ContextTree;
 use crate::store::Store;
@@ -53,13 +54,15 @@ pub enum LockMode {
 pub struct Locks {
     mode: LockMode,
     file: Mutex<(LockFile, bool)>,
+    /// Held while a name of an image is looked up.
+    resolving: Mutex<()>,
 }
 
 impl Locks {
     /// Starts from what is pinned.
     #[must_use]
     pub fn new(file: LockFile, mode: LockMode) -> Self {
-        Self { mode, file: Mutex::new((file, false)) }
+        Self { mode, file: Mutex::new((file, false)), resolving: Mutex::default() }
     }
 
     /// The lock file, and whether the build changed it.
@@ -74,6 +77,21 @@ impl Locks {
 
     pub(super) fn get(&self, stage: &str) -> Option<Lock> {
         lock(&self.file).0.debian.get(stage).cloned()
+    }
+
+    pub(super) fn resolving(&self) -> &Mutex<()> {
+        &self.resolving
+    }
+
+    /// What the image of that name is, for that platform.
+    pub(super) fn image(&self, (name, platform): &(String, String)) -> Option<BlobDigest> {
+        lock(&self.file).0.images.get(name)?.get(platform).copied()
+    }
+
+    pub(super) fn put_image(&self, (name, platform): (String, String), digest: BlobDigest) {
+        let mut file = lock(&self.file);
+        file.0.images.entry(name).or_default().insert(platform, digest);
+        file.1 = true;
     }
 
     pub(super) fn put(&self, stage: &str, new: Lock) {
@@ -115,6 +133,9 @@ pub(crate) struct Session<'a> {
     pub debian: &'a Settings,
     /// Where container engines are.
     pub daemon: &'a daemon::Settings,
+    pub registry: &'a registry::Settings,
+    /// Whether registries are asked for what the store or the lock has.
+    pub pull: bool,
     pub locks: &'a Locks,
     pub earlier: Option<BuildRecord>,
     pub shared: Shared,
@@ -291,6 +312,8 @@ impl Session<'_> {
             proxy_env: self.proxy_env,
             debian: self.debian,
             daemon: self.daemon,
+            registry: self.registry,
+            pull: self.pull,
             locks: self.locks,
             earlier: None,
             shared: Shared::default(),

@@ -84,11 +84,15 @@ pub struct LockFile {
     /// Debian bases by the stage that starts from them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub debian: BTreeMap<String, Lock>,
+    /// Images of registries: by name in full, then by platform, the digest of
+    /// the manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, BTreeMap<String, BlobDigest>>,
 }
 
 impl Default for LockFile {
     fn default() -> Self {
-        Self { version: LOCK_VERSION, debian: BTreeMap::new() }
+        Self { version: LOCK_VERSION, debian: BTreeMap::new(), images: BTreeMap::new() }
     }
 }
 
@@ -181,7 +185,12 @@ impl LockFile {
             out += &format!("      \"sources\": [{}],\n", lines(sources));
             out += &format!("      \"packages\": [{}]\n    }}", lines(packages));
         }
-        out += if self.debian.is_empty() { "}\n}\n" } else { "\n  }\n}\n" };
+        out += if self.debian.is_empty() { "}" } else { "\n  }" };
+        for (at, (name, platforms)) in self.images.iter().enumerate() {
+            out += if at == 0 { ",\n  \"images\": {\n" } else { ",\n" };
+            out += &format!("    {}: {}", json(name), json(platforms));
+        }
+        out += if self.images.is_empty() { "\n}\n" } else { "\n  }\n}\n" };
         out
     }
 }
@@ -242,6 +251,17 @@ mod tests {
         let text = file.to_text();
         assert_eq!(LockFile::parse(&text).expect("own text"), file);
         assert_eq!(text.lines().filter(|l| l.contains("\"apt\"")).count(), 1);
+        let digest = BlobDigest::of(b"manifest");
+        let platforms: BTreeMap<_, _> = [("linux/amd64".to_owned(), digest)].into();
+        let images: BTreeMap<_, _> = ["docker.io/library/a:1", "b.example/b:2"]
+            .map(|n| (n.to_owned(), platforms.clone()))
+            .into();
+        for debian in [BTreeMap::new(), file.debian.clone()] {
+            let file = LockFile { images: images.clone(), debian, ..LockFile::default() };
+            let text = file.to_text();
+            assert_eq!(LockFile::parse(&text).expect("own text"), file);
+            assert_eq!(text.lines().filter(|l| l.contains("linux/amd64")).count(), 2);
+        }
         let empty = LockFile::default();
         assert_eq!(LockFile::parse(&empty.to_text()).expect("own text"), empty);
     }

@@ -1,0 +1,139 @@
+//! Credentials as Docker and Podman keep them.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::server::Server;
+use super::{blobs, image};
+use crate::phoenix::{Home, Said, said};
+
+const USER: &str = "somebody";
+const PASSWORD: &str = "pa:ss-wörd";
+
+/// `USER:PASSWORD` in base64, as the files have it.
+fn auth(password: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bytes = format!("{USER}:{password}").into_bytes();
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let all = three.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
+        let all = all << (8 * (3 - three.len()));
+        for at in 0..4 {
+            let digit = DIGITS[(all >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+fn file(server: &Server, password: &str) -> String {
+    let registry = server.name("");
+    let registry = registry.trim_end_matches('/');
+    format!(r#"{{"auths": {{"{registry}": {{"auth": "{}"}}}}}}"#, auth(password))
+}
+
+/// Pushes from a new home that `prepare` gives credentials.
+fn push(server: &Server, prepare: impl FnOnce(&Home) -> Vec<(&'static str, String)>) -> Said {
+    let home = Home::new();
+    image(&home, "app", "x", &[]);
+    let variables = prepare(&home);
+    let name = server.name("app:1");
+    let mut command = home.command(&["push", "app", &name]);
+    said(command.envs(variables).output().expect("phoenix starts"))
+}
+
+fn works(server: &Server, prepare: impl FnOnce(&Home) -> Vec<(&'static str, String)>) {
+    let said = push(server, prepare);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+/// Fails without a word of the password.
+fn fails(
+    server: &Server,
+    why: &str,
+    prepare: impl FnOnce(&Home) -> Vec<(&'static str, String)>,
+) {
+    let Said { code, stdout, stderr } = push(server, prepare);
+    assert_eq!(code, Some(5), "{stderr}");
+    assert!(stderr.contains(why), "{stderr}");
+    for secret in [PASSWORD, &auth(PASSWORD), "wrong-one", &auth("wrong-one")] {
+        assert!(!stderr.contains(secret) && !stdout.contains(secret), "{stderr}");
+    }
+}
+
+fn helper(home: &Home, script: &str) -> String {
+    home.write("bin/docker-credential-phoenix-test", script);
+    let program = home.path("bin/docker-credential-phoenix-test");
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    format!("{}:/usr/bin:/bin", home.path("bin").display())
+}
+
+#[test]
+fn without_credentials_or_with_wrong_ones_the_registry_denies_and_no_password_is_told() {
+    let Some(server) = Server::closed(USER, PASSWORD) else { return };
+    fails(&server, "denies access to app", |_| Vec::new());
+    fails(&server, "denies access to app", |home| {
+        home.write(".docker/config.json", &file(&server, "wrong-one"));
+        Vec::new()
+    });
+    fails(&server, "has failed", |home| {
+        home.write(".docker/config.json", r#"{"credsStore": "phoenix-test"}"#);
+        let script = format!("#!/bin/sh\necho '{PASSWORD}'; echo '{PASSWORD}' >&2; exit 1\n");
+        vec![("PATH", helper(home, &script))]
+    });
+    // A pull is denied as well, and leaves nothing.
+    let home = Home::new();
+    let said = home.run(&["pull", &server.name("app:1")]);
+    assert!(said.code == Some(5) && said.stderr.contains("denies access"), "{said:?}");
+    assert_eq!(blobs(&home), 0);
+}
+
+#[test]
+fn credentials_are_found_where_docker_and_podman_keep_them() {
+    let Some(server) = Server::closed(USER, PASSWORD) else { return };
+    let good = file(&server, PASSWORD);
+    works(&server, |home| {
+        home.write(".docker/config.json", &good);
+        Vec::new()
+    });
+    works(&server, |home| {
+        home.write("elsewhere/config.json", &good);
+        vec![("DOCKER_CONFIG", home.path("elsewhere").display().to_string())]
+    });
+    works(&server, |home| {
+        home.write(".config/containers/auth.json", &good);
+        Vec::new()
+    });
+    works(&server, |home| {
+        home.write("run/containers/auth.json", &good);
+        vec![("XDG_RUNTIME_DIR", home.path("run").display().to_string())]
+    });
+    works(&server, |home| {
+        home.write("auth", &good);
+        home.write(".docker/config.json", &file(&server, "wrong-one"));
+        vec![("REGISTRY_AUTH_FILE", home.path("auth").display().to_string())]
+    });
+}
+
+#[test]
+fn credential_helpers_are_asked_for_the_registry() {
+    let Some(server) = Server::closed(USER, PASSWORD) else { return };
+    let registry = server.name("");
+    let registry = registry.trim_end_matches('/');
+    let script = format!(
+        "#!/bin/sh\nread -r asked\n[ \"$1 $asked\" = 'get {registry}' ] || {{ echo 'credentials not found in native keychain'; exit 1; }}\nprintf '{{\"Username\": \"{USER}\", \"Secret\": \"{PASSWORD}\"}}'\n"
+    );
+    for config in [
+        format!(r#"{{"credHelpers": {{"{registry}": "phoenix-test"}}}}"#),
+        r#"{"auths": {}, "credsStore": "phoenix-test"}"#.to_owned(),
+    ] {
+        works(&server, |home| {
+            home.write(".docker/config.json", &config);
+            vec![("PATH", helper(home, &script))]
+        });
+    }
+    fails(&server, "denies access", |home| {
+        home.write(".docker/config.json", r#"{"credsStore": "phoenix-test"}"#);
+        let nothing = "#!/bin/sh\necho 'credentials not found in native keychain'; exit 1\n";
+        vec![("PATH", helper(home, nothing))]
+    });
+}
