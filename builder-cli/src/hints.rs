@@ -16,7 +16,7 @@ use builder_core::explain::ExplainError;
 use builder_core::image::ImageError;
 use builder_core::layer::LayerError;
 use builder_core::output::OutputError;
-use builder_core::registry::RegistryError;
+use builder_core::registry::{self, RegistryError};
 use builder_core::solve::{StepCause, StepError};
 use builder_core::source::engine::EngineError as SourceError;
 use builder_core::source::oci::OciError;
@@ -183,11 +183,16 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::Denied { registry, .. } => Some(format!(
             "`docker login {registry}` or `podman login {registry}` keeps a name and a password, which Phoenix reads"
         )),
-        RegistryError::Transport { registry, .. } => Some(format!(
+        RegistryError::Transport { registry, .. } if !is_this_machine(registry) => Some(format!(
             "Phoenix speaks TLS to it, unless it is this machine: --insecure-registry {registry} goes without"
         )),
         _ => None,
     }
+}
+
+fn is_this_machine(registry: &str) -> bool {
+    let name = format!("{registry}/x").parse();
+    name.is_ok_and(|name| registry::Settings::default().is_plain(&name))
 }
 
 /// About a container engine.

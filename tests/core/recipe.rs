@@ -114,8 +114,6 @@ fn a_diagnostic_carries_all_an_excerpt_needs() {
     assert_eq!((diagnostic.source_line.as_str(), diagnostic.width), ("stpes: []", 5));
     assert_eq!(diagnostic.help.as_deref(), Some("did you mean `steps`?"));
     assert_eq!(diagnostic.class, Class::Invalid);
-    let found = load("from: {image: nginx}\n").expect_err("images come later");
-    assert_eq!(found[0].class, Class::Unsupported);
 }
 
 #[test]

@@ -164,7 +164,8 @@ pub(crate) fn request(
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Asked, CliError> {
-    let loaded = super::recipe::load(recipe, reuse.target.as_deref(), settings, engine)?;
+    let loaded =
+        super::recipe::load(recipe, reuse.target.as_deref(), reuse.pull, settings, engine)?;
     let mut plan = loaded.plan;
     let forbidden = [&reuse.no_cache[..], &reuse.no_cache_filter[..]].concat();
     known_steps(&forbidden, &plan)?;

@@ -17,7 +17,7 @@ use crate::{files, interrupt, output};
 pub(crate) fn run(args: &RecipeArgs, settings: &Settings) -> Result<Exit, CliError> {
     let lock = interrupt::stoppable(|cancel| {
         let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
-        let loaded = super::recipe::load(args, None, settings, &engine)?;
+        let loaded = super::recipe::load(args, None, true, settings, &engine)?;
         let request = BuildRequest {
             recipe: loaded.recipe_id,
             lock_mode: LockMode::Update,

@@ -52,10 +52,12 @@ pub(crate) fn lock_path(args: &RecipeArgs) -> PathBuf {
     }
 }
 
-/// Reads what `args` names; of a Dockerfile what `target` needs.
+/// Reads what `args` names; of a Dockerfile what `target` needs, and with `pull`
+/// registries are asked for its bases.
 pub(crate) fn load(
     args: &RecipeArgs,
     target: Option<&str>,
+    pull: bool,
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Loaded, CliError> {
@@ -63,7 +65,7 @@ pub(crate) fn load(
     dockerfile::tell_of_both(args, &found);
     match found {
         Found::Dockerfile(path) => {
-            dockerfile::load(args, path.as_deref(), target, settings, engine)
+            dockerfile::load(args, path.as_deref(), target, pull, settings, engine)
         }
         Found::Recipe(path) => of_recipe(args, &path, settings),
     }

@@ -17,7 +17,7 @@ use crate::{interrupt, output};
 pub(crate) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
     let loaded = interrupt::stoppable(|cancel| {
         let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
-        super::recipe::load(&args.recipe, None, settings, &engine)
+        super::recipe::load(&args.recipe, None, false, settings, &engine)
     });
     let path = super::recipe::path(&args.recipe);
     match (args.format.format, loaded) {

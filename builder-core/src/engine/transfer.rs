@@ -56,7 +56,8 @@ pub(super) fn pull(inner: &Inner, request: &PullRequest, cancel: &Cancel) -> Res
     let reference: Reference = reference.parse()?;
     let platform = platform_of(inner, platform.as_deref())?;
     let mut tags: Vec<String> = tags.iter().map(|t| normalise_tag(t)).collect::<Result<_, _>>()?;
-    if tags.is_empty() && reference.tag().is_some() {
+    // What is pinned may be another image than the tag means.
+    if tags.is_empty() && reference.digest().is_none() {
         tags.push(reference.familiar());
     }
     let inner = &inner.until(cancel);

@@ -34,13 +34,13 @@ impl Body<'_> {
     /// The next bytes; none at the right end.
     fn next(&mut self) -> Result<Bytes, RegistryError> {
         let Self { registry, host, response, what, size, done, .. } = self;
+        let (what, expected, actual) = (what.clone(), *size, *done);
         let chunk = registry.wait(async {
-            response.chunk().await.map_err(|source| RegistryError::Transport {
-                registry: host.clone(),
-                source: source.without_url(),
+            response.chunk().await.map_err(|error| match error.is_timeout() {
+                true => RegistryError::TimedOut { registry: host.clone() },
+                false => RegistryError::Cut { what: what.clone(), expected, actual },
             })
         });
-        let (what, expected) = (what.clone(), *size);
         match chunk {
             Ok(Some(chunk)) => {
                 *done += chunk.len() as u64;
@@ -60,6 +60,10 @@ impl Body<'_> {
 
 impl Read for Body<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // What has failed stays so, and for the first reason.
+        if let Some(failure) = &self.failure {
+            return Err(io::Error::other(failure.to_string()));
+        }
         while self.chunk.is_empty() {
             match self.next() {
                 Ok(chunk) if chunk.is_empty() && self.done == self.size => {

@@ -34,7 +34,7 @@ const MAX_ERROR: usize = 8 << 10;
 const MAX_REDIRECTS: usize = 5;
 const USER_AGENT: &str = concat!("phoenix/", env!("CARGO_PKG_VERSION"));
 /// Makes `oci-client` use no proxy of the environment: it names one, for nobody.
-const NOBODY: (&str, &str) = ("http://127.0.0.1:9", "*");
+const NOBODY: (&str, &str) = ("http://127.0.0.1:9", "*,0.0.0.0/0,::/0");
 
 /// Speaks to registries; holds its own small runtime.
 pub struct Registry {
@@ -68,7 +68,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Client`] where a proxy is none, [`RegistryError::Runtime`].
     pub fn new(settings: &Settings, cancel: &Cancel) -> Result<Self, RegistryError> {
-        let client = |source| RegistryError::Client { source };
+        let client = |error| RegistryError::Client { error };
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .user_agent(USER_AGENT)
@@ -220,9 +220,9 @@ impl Repository<'_> {
         format!("{scheme}://{host}/v2/{}/{path}", self.reference.repository())
     }
 
-    pub(super) fn transport(&self, source: reqwest::Error) -> RegistryError {
+    pub(super) fn transport(&self, error: reqwest::Error) -> RegistryError {
         let registry = self.reference.registry().to_owned();
-        RegistryError::Transport { registry, source: source.without_url() }
+        RegistryError::Transport { registry, error: error.without_url() }
     }
 
     /// The token for this repository, asked for where there is none or an old one.

@@ -59,12 +59,12 @@ pub enum RegistryError {
         message: String,
     },
     /// The registry could not be reached, or the connection broke.
-    #[error("the registry {registry} cannot be reached: {}", chain(source))]
+    #[error("the registry {registry} cannot be reached: {}", chain(error))]
     Transport {
         /// Which registry.
         registry: String,
         /// Why; without the URL, which may hold a token.
-        source: reqwest::Error,
+        error: reqwest::Error,
     },
     /// It took too long.
     #[error("the registry {registry} does not answer")]
@@ -162,10 +162,10 @@ pub enum RegistryError {
         reason: String,
     },
     /// No client could be made: a defect, or a proxy that is none.
-    #[error("no connection to a registry can be made: {}", chain(source))]
+    #[error("no connection to a registry can be made: {}", chain(error))]
     Client {
         /// Why.
-        source: reqwest::Error,
+        error: reqwest::Error,
     },
     /// No runtime could be started.
     #[error("no thread for the network could be started: {source}")]
@@ -180,7 +180,7 @@ impl RegistryError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Transport { source, .. } => !source.is_builder() && !source.is_redirect(),
+            Self::Transport { error, .. } => !error.is_builder() && !error.is_redirect(),
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Cut { .. } | Self::TimedOut { .. } => true,
             _ => false,
@@ -197,8 +197,8 @@ impl RegistryError {
     pub(super) fn of_client(registry: &str, repository: &str, error: OciDistributionError) -> Self {
         let (registry, repository) = (registry.to_owned(), repository.to_owned());
         match error {
-            OciDistributionError::RequestError(source) => {
-                Self::Transport { registry, source: source.without_url() }
+            OciDistributionError::RequestError(error) => {
+                Self::Transport { registry, error: error.without_url() }
             }
             OciDistributionError::AuthenticationFailure(message) => {
                 let message = said(message.as_bytes());

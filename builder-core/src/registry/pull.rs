@@ -152,9 +152,9 @@ impl Repository<'_> {
             }
             let mut bytes = Vec::new();
             loop {
-                let chunk = response.chunk().await.map_err(|source| RegistryError::Transport {
+                let chunk = response.chunk().await.map_err(|error| RegistryError::Transport {
                     registry: registry.to_owned(),
-                    source: source.without_url(),
+                    error: error.without_url(),
                 })?;
                 let Some(chunk) = chunk else { break };
                 if (bytes.len() + chunk.len()) as u64 > MAX_DOCUMENT {

@@ -160,7 +160,8 @@ impl<'a, 'b> Reports<'a, 'b> {
             Fetching::Came(bytes) => *done = bytes,
             Fetching::Done => *done = *size,
         }
-        let (done, size) = layers.values().fold((0, 0), |(d, s), (done, size)| (d + done, s + size));
+        let (done, size) =
+            layers.values().fold((0, 0), |(d, s), (done, size)| (d + done, s + size));
         self.step.progress("downloading", done, Some(size), Unit::Bytes);
     }
 }

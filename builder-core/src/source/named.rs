@@ -133,10 +133,10 @@ pub fn find(
     pull: bool,
 ) -> Result<Found, RegistryError> {
     // What has a digest cannot be another one at the registry.
-    if !pull || reference.digest().is_some() {
-        if let Some(image) = in_store(store, reference, platform)? {
-            return Ok(Found::Here(Box::new(image)));
-        }
+    if (!pull || reference.digest().is_some())
+        && let Some(image) = in_store(store, reference, platform)?
+    {
+        return Ok(Found::Here(Box::new(image)));
     }
     let repository = registry.repository(reference, Access::Pull)?;
     Ok(Found::There(Box::new(repository.resolve(store, platform)?)))
@@ -153,10 +153,10 @@ pub fn fetch(
     platform: &Platform,
     report: Report<'_>,
 ) -> Result<Image, RegistryError> {
-    if reference.digest().is_some() {
-        if let Some(image) = in_store(store, reference, platform)? {
-            return Ok(image);
-        }
+    if reference.digest().is_some()
+        && let Some(image) = in_store(store, reference, platform)?
+    {
+        return Ok(image);
     }
     let repository = registry.repository(reference, Access::Pull)?;
     let resolved = repository.resolve(store, platform)?;

@@ -1,10 +1,12 @@
 //! Credentials as Docker and Podman keep them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
+use super::liar::{Answer, Body, Liar, Served};
 use super::server::Server;
-use super::{blobs, image};
+use super::{blobs, image, well};
 use crate::phoenix::{Home, Said, said};
+use crate::support::tools;
 
 const USER: &str = "somebody";
 const PASSWORD: &str = "pa:ss-wörd";
@@ -47,11 +49,7 @@ fn works(server: &Server, prepare: impl FnOnce(&Home) -> Vec<(&'static str, Stri
 }
 
 /// Fails without a word of the password.
-fn fails(
-    server: &Server,
-    why: &str,
-    prepare: impl FnOnce(&Home) -> Vec<(&'static str, String)>,
-) {
+fn fails(server: &Server, why: &str, prepare: impl FnOnce(&Home) -> Vec<(&'static str, String)>) {
     let Said { code, stdout, stderr } = push(server, prepare);
     assert_eq!(code, Some(5), "{stderr}");
     assert!(stderr.contains(why), "{stderr}");
@@ -61,9 +59,10 @@ fn fails(
 }
 
 fn helper(home: &Home, script: &str) -> String {
-    home.write("bin/docker-credential-phoenix-test", script);
+    // Made by another process: nobody that is started meanwhile holds it open for writing.
+    home.write("bin/script", script);
     let program = home.path("bin/docker-credential-phoenix-test");
-    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    tools::run("install", [Path::new("-m755"), &home.path("bin/script"), &program]);
     format!("{}:/usr/bin:/bin", home.path("bin").display())
 }
 
@@ -77,7 +76,9 @@ fn without_credentials_or_with_wrong_ones_the_registry_denies_and_no_password_is
     });
     fails(&server, "has failed", |home| {
         home.write(".docker/config.json", r#"{"credsStore": "phoenix-test"}"#);
-        let script = format!("#!/bin/sh\necho '{PASSWORD}'; echo '{PASSWORD}' >&2; exit 1\n");
+        let script = format!(
+            "#!/bin/sh\ncat >/dev/null; echo '{PASSWORD}'; echo '{PASSWORD}' >&2; exit 1\n"
+        );
         vec![("PATH", helper(home, &script))]
     });
     // A pull is denied as well, and leaves nothing.
@@ -133,7 +134,48 @@ fn credential_helpers_are_asked_for_the_registry() {
     }
     fails(&server, "denies access", |home| {
         home.write(".docker/config.json", r#"{"credsStore": "phoenix-test"}"#);
-        let nothing = "#!/bin/sh\necho 'credentials not found in native keychain'; exit 1\n";
+        let nothing =
+            "#!/bin/sh\ncat >/dev/null; echo 'credentials not found in native keychain'; exit 1\n";
         vec![("PATH", helper(home, nothing))]
     });
+}
+
+#[test]
+fn a_registry_that_wants_a_token_gets_one_and_no_password() {
+    let maker = Home::new();
+    image(&maker, "app:1", "x", &["-o", "type=oci,dest=app"]);
+    let served = Served::read(&maker.path("app"));
+    let truth = served.clone();
+    let registry = Liar::start(move |request| {
+        let known = request.headers.get("authorization").map(String::as_str);
+        if request.path.starts_with("/token") {
+            let body = Body::Whole(b"{\"token\": \"good\", \"expires_in\": 300}".to_vec());
+            return Answer { status: 200, headers: Vec::new(), body };
+        }
+        if known != Some("Bearer good") {
+            let host = &request.headers["host"];
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"test\"");
+            let headers = vec![("WWW-Authenticate", challenge)];
+            return Answer { status: 401, headers, body: Body::Whole(Vec::new()) };
+        }
+        truth.answer(&request.path)
+    });
+    let home = Home::new();
+    let known = registry.name("");
+    let text = format!(
+        r#"{{"auths": {{"{}": {{"auth": "{}"}}}}}}"#,
+        known.trim_end_matches('/'),
+        auth("x")
+    );
+    home.write(".docker/config.json", &text);
+    assert_eq!(well(&home, &["pull", "-q", &registry.name("dir/app:1")]), served.manifest);
+    let basic = format!("Basic {}", auth("x"));
+    for request in registry.requests() {
+        let token = request.path.starts_with("/token");
+        assert_eq!(request.headers.get("authorization") == Some(&basic), token, "{request:?}");
+        assert!(
+            !token || request.path.contains("scope=repository%3Adir%2Fapp%3Apull"),
+            "{request:?}"
+        );
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// What is answered.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
@@ -16,6 +17,7 @@ pub(super) struct Answer {
 }
 
 /// What follows the head of an answer.
+#[derive(Clone)]
 pub(super) enum Body {
     /// These bytes, and their length told before.
     Whole(Vec<u8>),
@@ -53,7 +55,8 @@ impl Served {
         let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
         let index = json(&std::fs::read(layout.join("index.json")).expect("an index"));
         let manifest = index["manifests"][0]["digest"].as_str().expect("text").to_owned();
-        let layer = json(&blobs[&manifest])["layers"][0]["digest"].as_str().expect("text").to_owned();
+        let layer =
+            json(&blobs[&manifest])["layers"][0]["digest"].as_str().expect("text").to_owned();
         Self { manifest, layer, blobs }
     }
 

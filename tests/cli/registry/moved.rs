@@ -22,7 +22,7 @@ fn what_skopeo_pushed_is_pulled_in_every_format() {
         let dest = format!("type=oci,dest={tag}");
         let args = ["--compression", compression, "-o", dest.as_str()];
         image(&maker, "made:1", tag, &args);
-        let source = format!("{}:made:1", layout(&maker.path(tag)));
+        let source = layout(&maker.path(tag));
         let url = server.url(&format!("made:{tag}"));
         copy(&["--format", format, &source, &url]);
         let home = Home::new();
@@ -119,7 +119,8 @@ fn a_pulled_image_has_the_name_that_is_asked_for_and_json_tells_of_it() {
     let name = server.name("app:1");
     let made = image(&home, &name, "x", &["--push"]);
     let home = Home::new();
-    let said = well(&home, &["pull", "-q", &name, "-t", "mine", "-t", "mine:2", "--format", "json"]);
+    let said =
+        well(&home, &["pull", "-q", &name, "-t", "mine", "-t", "mine:2", "--format", "json"]);
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["digest"], made.as_str());
     assert_eq!(said["tags"], serde_json::json!(["mine:latest", "mine:2"]));

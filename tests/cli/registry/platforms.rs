@@ -34,7 +34,7 @@ fn foreign(home: &Home, server: &Server) -> (String, u64) {
     index["manifests"][0]["size"] = json!(size);
     index["manifests"][0]["platform"]["architecture"] = json!("arm64");
     std::fs::write(path.join("index.json"), index.to_string()).expect("written");
-    let source = format!("{}:foreign:1", layout(&path));
+    let source = layout(&path);
     copy(&["--override-arch", "arm64", &source, &server.url("app:foreign")]);
     (digest_of_manifest, size as u64)
 }
@@ -75,7 +75,8 @@ fn of_an_index_the_wanted_platform_is_pulled_and_a_missing_one_is_named() {
         assert!(said.contains("`nonsense` is not a platform"), "{said}");
         assert_eq!(blobs(&home), before);
         // By the digest of the index too.
-        let pinned = format!("{}@{}", server.name("app"), digest(&server.url(&format!("app:{tag}"))));
+        let pinned =
+            format!("{}@{}", server.name("app"), digest(&server.url(&format!("app:{tag}"))));
         assert_eq!(well(&home, &["pull", "-q", &pinned]), own);
     }
 }

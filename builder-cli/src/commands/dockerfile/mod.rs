@@ -64,13 +64,14 @@ pub(crate) fn load(
     args: &RecipeArgs,
     path: Option<&Path>,
     target: Option<&str>,
+    pull: bool,
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Loaded, CliError> {
     let read = read(args, path, target, settings, engine)?;
     let Read { source, file, options, checks: instead, recipe_id, keeps } = read;
     let mut checks = Checks::new(&file, &source, instead.as_ref());
-    let mut images = Images::new(engine, false);
+    let mut images = Images::new(engine, pull);
     let lowered = dockerfile::lower(&file, &source, &options, &mut images, &mut checks);
     let Lowered { plan, secrets: _ } =
         lowered.map_err(|diagnostic| match images.failed.take() {

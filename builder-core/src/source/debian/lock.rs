@@ -256,7 +256,7 @@ mod tests {
         let images: BTreeMap<_, _> = ["docker.io/library/a:1", "b.example/b:2"]
             .map(|n| (n.to_owned(), platforms.clone()))
             .into();
-        for debian in [BTreeMap::new(), file.debian.clone()] {
+        for debian in [BTreeMap::new(), file.debian] {
             let file = LockFile { images: images.clone(), debian, ..LockFile::default() };
             let text = file.to_text();
             assert_eq!(LockFile::parse(&text).expect("own text"), file);
