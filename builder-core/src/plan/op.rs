@@ -421,6 +421,33 @@ pub enum MountKind {
     },
 }
 
+impl MountKind {
+    /// The input that it takes files from, and which.
+    #[must_use]
+    pub fn takes(&self) -> Option<(usize, &str)> {
+        match self {
+            Self::Bind { input, source, writable: _ } => Some((*input, source)),
+            Self::Cache { initial, .. } => {
+                initial.as_ref().map(|initial| (initial.input, initial.source.as_str()))
+            }
+            Self::Tmpfs { .. } | Self::Secret { .. } | Self::Ssh { .. } => None,
+        }
+    }
+}
+
+/// A name as a [`CopySource::Path`] that names it alone, whatever letters it holds.
+#[must_use]
+pub fn literal_path(name: &str) -> String {
+    let mut literal = String::new();
+    for letter in name.chars() {
+        if "*?[\\".contains(letter) {
+            literal.push('\\');
+        }
+        literal.push(letter);
+    }
+    literal
+}
+
 /// What a cache mount holds when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -23,8 +23,8 @@ pub(super) fn config(decoder: &Decoder<'_>, node: &Node) -> Option<ConfigPatch> 
         workdir: optional(&map, "workdir", |node| decoder.filled(node)),
         stop_signal: optional(&map, "stop_signal", |node| signal(decoder, node)),
         healthcheck: optional(&map, "healthcheck", |node| healthcheck(decoder, node)),
-        shell: None,
-        onbuild: None,
+        shell: optional(&map, "shell", |node| list(decoder, node)),
+        onbuild: optional(&map, "onbuild", |node| list(decoder, node)),
         author: optional(&map, "author", |node| decoder.text(node)),
     })
 }
@@ -35,6 +35,11 @@ fn command(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
         Kind::Seq(nodes) => nodes.iter().map(|node| decoder.text(node)).collect(),
         _ => Some(["/bin/sh", "-c", &decoder.filled(node)?].map(str::to_owned).to_vec()),
     }
+}
+
+/// A list of texts, which may be empty.
+fn list(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
+    decoder.list(node)?.iter().map(|node| decoder.filled(node)).collect()
 }
 
 fn ports(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
@@ -90,7 +95,7 @@ fn healthcheck(decoder: &Decoder<'_>, node: &Node) -> Option<Healthcheck> {
         interval: nanos("interval"),
         timeout: nanos("timeout"),
         start_period: nanos("start_period"),
-        start_interval: None,
+        start_interval: nanos("start_interval"),
         retries: optional(&map, "retries", |node| decoder.integer(node)),
         test: test?,
     })

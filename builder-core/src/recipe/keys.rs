@@ -8,6 +8,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::plan::op::ULIMITS;
+
 /// A key of a mapping.
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -81,6 +83,17 @@ fn mode() -> Value {
         json!({ "type": "integer", "minimum": 0, "maximum": 4095 }),
     ])
 }
+fn modes() -> Value {
+    any(vec![mode(), json!({ "type": "string", "pattern": "^[ugoa]*[-+=]" })])
+}
+fn hosts() -> Value {
+    json!({ "type": "object", "additionalProperties": text() })
+}
+fn ulimits() -> Value {
+    let limit = json!({ "type": ["string", "integer"], "pattern": "^(-1|[0-9]+)(:(-1|[0-9]+))?$|\\$\\{\\{" });
+    let names = json!({ "enum": ULIMITS });
+    json!({ "type": "object", "propertyNames": names, "additionalProperties": limit })
+}
 fn duration() -> Value {
     json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$|\\$\\{\\{" })
 }
@@ -143,7 +156,11 @@ fn run() -> Value {
 }
 fn copy() -> Value {
     let list = json!({ "type": "array", "items": text(), "minItems": 2 });
-    any(vec![list, object(COPY, &["src", "dest"])])
+    any(vec![list, object(COPY, &["dest"])])
+}
+fn add() -> Value {
+    let list = json!({ "type": "array", "items": text(), "minItems": 2 });
+    any(vec![list, object(ADD, &["dest"])])
 }
 fn write() -> Value {
     object(WRITE, &["path", "content"])
@@ -168,9 +185,11 @@ fn healthcheck() -> Value {
     any(vec![non_empty_command(), json!({ "const": false }), object(HEALTHCHECK, &["test"])])
 }
 
-pub(super) const VERBS: &[&str] =
-    &["run", "copy", "write", "mkdir", "symlink", "remove", "packages", "user", "env", "workdir"];
-pub(super) const MOUNT_KINDS: &[&str] = &["bind", "cache", "tmpfs", "secret"];
+pub(super) const VERBS: &[&str] = &[
+    "run", "copy", "add", "write", "mkdir", "symlink", "remove", "packages", "user", "env",
+    "workdir",
+];
+pub(super) const MOUNT_KINDS: &[&str] = &["bind", "cache", "tmpfs", "secret", "ssh"];
 /// What a stage consists of, at the top level too where there is only one.
 pub(super) const STAGE_KEYS: &[&str] = &["from", "steps", "config", "tests"];
 
@@ -184,6 +203,11 @@ pub(super) const TOP: &[Field] = &[
         "mtime",
         "Modification time of files, in seconds since 1970, instead of Phoenix's constant; enters every cache key.",
         integer,
+    ),
+    field(
+        "ignore",
+        "What of the context is left out, by the rules of .dockerignore; directories that are left out whole are never entered.",
+        one_or_more,
     ),
     field(
         "stages",
@@ -240,6 +264,11 @@ pub(super) const STEP: &[Field] = &[
     field("max_age", "A result older than this (7d, 1h30m) is made anew.", duration),
     field("run", "Runs a command: text for /bin/sh -e -c, a list for argv, or a mapping.", run),
     field("copy", "Copies from the context or a stage: [SRC..., DEST] or a mapping.", copy),
+    field(
+        "add",
+        "Copies as copy does, unpacks archives, and takes files of the web and of git: [SRC..., DEST] or a mapping.",
+        add,
+    ),
     field("write", "Writes a file.", write),
     field("mkdir", "Makes directories and their parents.", mkdir),
     field("symlink", "Makes a symbolic link.", symlink),
@@ -270,6 +299,15 @@ pub(super) const RUN: &[Field] = &[
     field("workdir", "Working directory of this command only.", text),
     field("user", "User of this command only.", owner),
     field("network", "host (the default) or none.", || choice(&["host", "none"])),
+    field(
+        "security",
+        "sandbox (the default), or insecure: all that root may, which the build must allow.",
+        || choice(&["sandbox", "insecure"]),
+    ),
+    field("hosts", "Addresses by name, added to /etc/hosts.", hosts),
+    field("hostname", "Host name that the command sees.", text),
+    field("shm_size", "Size of /dev/shm: bytes, or with k, m, g; 64m where absent.", size),
+    field("ulimits", "Limits by name: SOFT[:HARD], -1 for none.", ulimits),
     field("timeout", "The command is killed and fails after this time (90s).", duration),
     field("mounts", "What is mounted while the command runs.", mounts),
     field(
@@ -288,24 +326,93 @@ pub(super) const MOUNT: &[Field] = &[
         "How concurrent steps share a cache: shared (default), locked, private.",
         || choice(&["shared", "locked", "private"]),
     ),
+    field(
+        "initial",
+        "Directory of the context, or of the stage that `from` names, that a cache holds when it is made.",
+        text,
+    ),
+    field("readonly", "Whether a cache may only be read.", boolean),
     field("tmpfs", "An empty file system in memory.", is_true),
     field("size", "Limit of a tmpfs: bytes, or with k, m, g.", size),
     field("secret", "Id of a secret given to the build.", text),
     field("env", "Variable that holds the secret, instead of a file.", text),
-    field("required", "Whether the secret must be given; true where absent.", boolean),
-    field("target", "Where it is mounted; /run/secrets/ID for a secret where absent.", text),
-    field("mode", "Mode of a cache's root (0755) or a secret's file (0400).", mode),
-    field("uid", "Owner of a cache's root or a secret's file.", integer),
-    field("gid", "Group of a cache's root or a secret's file.", integer),
+    field("file", "Whether a file holds the secret too where a variable does.", boolean),
+    field(
+        "ssh",
+        "Id of an ssh agent given to the build (default); SSH_AUTH_SOCK names its socket.",
+        text,
+    ),
+    field("required", "Whether the secret or agent must be given; true where absent.", boolean),
+    field(
+        "target",
+        "Where it is mounted; /run/secrets/ID for a secret, /run/buildkit/ssh_agent.N for an agent where absent.",
+        text,
+    ),
+    field(
+        "mode",
+        "Mode of a cache's root (0755), a secret's file (0400) or an agent's socket (0600).",
+        mode,
+    ),
+    field("uid", "Owner of a cache's root, a secret's file or an agent's socket.", integer),
+    field("gid", "Group of a cache's root, a secret's file or an agent's socket.", integer),
 ];
 pub(super) const COPY: &[Field] = &[
     field("src", "Paths or globs in the context, or in the stage that `from` names.", one_or_more),
     field("dest", "Where to; a directory if it ends with / or there are several sources.", text),
     field("from", "Stage to copy from; the context where absent.", text),
-    field("exclude", "Globs of what is left out.", one_or_more),
+    field("files", "Text of files that are written as if copied, by name.", pairs),
+    field("exclude", "What is left out, by the rules of .dockerignore.", one_or_more),
+    field("exclude_from", EXCLUDE_FROM, || choice(&["root", "source"])),
     field("owner", "user[:group], by name or number.", owner),
-    field("mode", "Octal mode of files and directories: 0644, \"644\" or 0o644.", mode),
+    field(
+        "mode",
+        "Mode of files and directories: 0644, \"644\" or 0o644, or a change: u=rwX,go=rX.",
+        modes,
+    ),
     field("keep_mtime", "Whether modification times are kept (and enter the key).", boolean),
+    field("parents", PARENTS, boolean),
+    field("link", LINK, boolean),
+    field("allow_empty", "Whether a glob may match nothing.", boolean),
+];
+const EXCLUDE_FROM: &str = "Where the paths of exclude begin: root (of the context or stage; the default), or source (each directory that is copied).";
+const PARENTS: &str =
+    "Whether the directories a source is in are made below dest, those before a /./ left out.";
+const LINK: &str =
+    "Whether the layer is made without a look at what is below it, so that it stands on any base.";
+pub(super) const ADD: &[Field] = &[
+    field("src", "Paths or globs in the context, or in the stage that `from` names.", one_or_more),
+    field("from", "Stage to copy from; the context where absent.", text),
+    field("url", "Files to download.", one_or_more),
+    field(
+        "checksum",
+        "What the one file of url must be: sha256:DIGITS; no network is used where the store has it.",
+        text,
+    ),
+    field("git", "A repository of which the files are taken.", text),
+    field("ref", "Branch, tag or commit; the remote's HEAD where absent.", text),
+    field("subdir", "The directory of the repository that is taken.", text),
+    field("keep_git_dir", "Whether .git stays.", boolean),
+    field("submodules", "Whether submodules are fetched; true where absent.", boolean),
+    field("commit", "The commit that it must be, or its first digits.", text),
+    field("files", "Text of files that are written as if copied, by name.", pairs),
+    field(
+        "unpack",
+        "Whether tar archives are unpacked; true for src and false for url where absent.",
+        boolean,
+    ),
+    field("dest", "Where to; a directory if it ends with / or there are several sources.", text),
+    field("exclude", "What is left out, by the rules of .dockerignore.", one_or_more),
+    field("exclude_from", EXCLUDE_FROM, || choice(&["root", "source"])),
+    field("owner", "user[:group], by name or number.", owner),
+    field(
+        "mode",
+        "Mode of files and directories: 0644, \"644\" or 0o644, or a change: u=rwX,go=rX.",
+        modes,
+    ),
+    field("keep_mtime", "Whether modification times are kept (and enter the key).", boolean),
+    field("parents", PARENTS, boolean),
+    field("link", LINK, boolean),
+    field("allow_empty", "Whether a glob may match nothing.", boolean),
 ];
 pub(super) const WRITE: &[Field] = &[
     field("path", "The file.", text),
@@ -317,6 +424,11 @@ pub(super) const MKDIR: &[Field] = &[
     field("path", "The directories.", one_or_more),
     field("owner", "user[:group], by name or number; root where absent.", owner),
     field("mode", "Octal mode; 0755 where absent.", mode),
+    field(
+        "applies",
+        "To which directories owner and mode apply: last (the default), or made: those that were missing.",
+        || choice(&["last", "made"]),
+    ),
 ];
 pub(super) const SYMLINK: &[Field] =
     &[field("target", "What the link says.", text), field("path", "Where the link is.", text)];
@@ -339,6 +451,8 @@ pub(super) const CONFIG: &[Field] = &[
     field("workdir", "Working directory.", text),
     field("stop_signal", "Signal that stops the container: SIGTERM or a number.", owner),
     field("healthcheck", "How to see that the container is well; false for none.", healthcheck),
+    field("shell", "Shell of a Dockerfile that builds on the image.", texts),
+    field("onbuild", "Instructions for a Dockerfile that builds on the image.", texts),
     field("author", "Who made the image.", text),
 ];
 pub(super) const HEALTHCHECK: &[Field] = &[
@@ -346,6 +460,7 @@ pub(super) const HEALTHCHECK: &[Field] = &[
     field("interval", "Between two checks.", duration),
     field("timeout", "For one check.", duration),
     field("start_period", "Grace at the start.", duration),
+    field("start_interval", "Between two checks in that time.", duration),
     field("retries", "Failures in a row that make it unhealthy.", integer),
 ];
 

@@ -20,8 +20,13 @@ const BASE_NAME: &str = "org.opencontainers.image.base.name";
 /// The plan of a recipe; `None` once everything wrong has been reported.
 pub(super) fn lower(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Plan> {
     let order = order(decoder, recipe)?;
-    let mut lowering =
-        Lowering { decoder, builder: PlanBuilder::new(), context: None, states: HashMap::new() };
+    let mut lowering = Lowering {
+        decoder,
+        builder: PlanBuilder::new(),
+        ignore: &recipe.ignore,
+        context: None,
+        states: HashMap::new(),
+    };
     lowering.builder.mtime(recipe.mtime);
     let mut targets = HashMap::new();
     for at in order {
@@ -135,6 +140,7 @@ impl Search<'_> {
 struct Lowering<'a> {
     decoder: &'a Decoder<'a>,
     builder: PlanBuilder,
+    ignore: &'a [String],
     context: Option<VertexId>,
     /// Each stage's state, and the name of the base it goes back to.
     states: HashMap<&'a str, (VertexId, Option<String>)>,
@@ -199,7 +205,7 @@ impl<'a> Lowering<'a> {
         }
         let path = self.decoder.base.to_owned();
         let meta = self.meta(stage, span, "context");
-        let (name, ignore) = ("context".to_owned(), Vec::new());
+        let (name, ignore) = ("context".to_owned(), self.ignore.to_vec());
         let op = Op::Source(Source::Local { name, path, ignore });
         *self.context.insert(self.builder.add(op, &[], meta))
     }
@@ -210,6 +216,17 @@ impl<'a> Lowering<'a> {
             inputs.push(match input {
                 Input::Context => self.context(stage, step.span),
                 Input::Stage(name) => self.states.get(name.value.as_str())?.0,
+                Input::Source(source) => {
+                    let title = match source {
+                        Source::Http(http) => format!("download {}", http.name),
+                        Source::Git(git) => {
+                            format!("git {}", git.reference.as_deref().unwrap_or("HEAD"))
+                        }
+                        _ => "source".to_owned(),
+                    };
+                    let meta = self.meta(stage, step.span, title);
+                    self.builder.add(Op::Source(source.clone()), &[], meta)
+                }
             });
         }
         let mut meta = self.meta(stage, step.span, step.name.as_deref().unwrap_or(&step.title));

@@ -5,7 +5,7 @@
 //! each at its line and column.
 //!
 //! The order of work: `node` (YAML to a tree in which each key and value knows
-//! its place), `parse`, `step`, `run`, `config` (tree to `model`, strict, with
+//! its place), `parse`, `step`, `copy`, `run`, `config` (tree to `model`, strict, with
 //! `decode`, `substitute`, `scalar`, `when`), `lower` (model to plan). `keys` is the one list
 //! of keys: the parser and the JSON Schema are both made from it.
 //!
@@ -16,6 +16,7 @@
 //! values are literal (`$PATH` is not expanded).
 
 mod config;
+mod copy;
 mod debian;
 mod decode;
 mod keys;

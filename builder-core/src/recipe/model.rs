@@ -12,6 +12,8 @@ use crate::plan::op::{ConfigPatch, Exec, FileOp, Source};
 #[derive(Debug)]
 pub(super) struct Recipe {
     pub(super) mtime: Option<i64>,
+    /// What of the context is left out.
+    pub(super) ignore: Vec<String>,
     pub(super) stages: Vec<Stage>,
 }
 
@@ -41,6 +43,8 @@ pub(super) enum From {
 pub(super) enum Input {
     Context,
     Stage(Spanned<String>),
+    /// A file of the web, a commit.
+    Source(Source),
 }
 
 /// One step or test.

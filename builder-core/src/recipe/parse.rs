@@ -81,9 +81,10 @@ fn default(decoder: &Decoder<'_>, node: &Node) -> Option<String> {
 pub(super) fn recipe(decoder: &Decoder<'_>, root: &Node) -> Option<Recipe> {
     let map = decoder.map(root, "a recipe", keys::TOP)?;
     let mtime = optional(&map, "mtime", |node| decoder.integer(node));
+    let ignore = optional(&map, "ignore", |node| step::patterns(decoder, node)).unwrap_or_default();
     let Some((stages_key, stages)) = map.entry("stages") else {
         let stage = stage(decoder, ONLY_STAGE.to_owned(), root, &map)?;
-        return Some(Recipe { mtime, stages: vec![stage] });
+        return Some(Recipe { mtime, ignore, stages: vec![stage] });
     };
     for (name, key, _) in map.present(keys::STAGE_KEYS) {
         let line = decoder.source.location(stages_key.span).line;
@@ -110,7 +111,7 @@ pub(super) fn recipe(decoder: &Decoder<'_>, root: &Node) -> Option<Recipe> {
         Some(stage)
     };
     let stages = entries.iter().filter_map(read).collect();
-    Some(Recipe { mtime, stages })
+    Some(Recipe { mtime, ignore, stages })
 }
 
 fn is_stage_name(name: &str) -> bool {

@@ -1,11 +1,14 @@
 //! `run`: a command and what is mounted while it runs.
 
 use super::decode::{Decoder, Entries, brief, optional};
-use super::keys;
 use super::model::{Action, Input};
 use super::node::{Kind, Node};
 use super::step::{Made, stage};
-use crate::plan::op::{Command, Exec, ExecKind, Mount, MountKind, Network, Sharing, Trace};
+use super::{keys, scalar};
+use crate::plan::op::{
+    CacheInitial, Command, Exec, ExecKind, Mount, MountKind, Network, Security, Sharing, Trace,
+    ULIMITS, Ulimit,
+};
 
 /// Text, a list, or a mapping.
 pub(super) fn run(decoder: &Decoder<'_>, node: &Node, test: bool) -> Option<Made> {
@@ -46,13 +49,25 @@ fn mapping(
     let traces = [("on", Trace::On), ("off", Trace::Off)];
     let nodes = optional(&map, "mounts", |node| decoder.list(node).map(<[Node]>::to_vec));
     let mounts = nodes.unwrap_or_default();
-    let mounts = mounts.iter().filter_map(|node| mount(decoder, node, inputs)).collect();
+    let mut mounts: Vec<Mount> =
+        mounts.iter().filter_map(|node| mount(decoder, node, inputs)).collect();
+    let agents = mounts.iter_mut().filter(|m| matches!(m.kind, MountKind::Ssh { .. }));
+    for (at, agent) in agents.enumerate().filter(|(_, agent)| agent.target.is_empty()) {
+        agent.target = format!("/run/buildkit/ssh_agent.{at}");
+    }
+    let securities = [("sandbox", Security::Sandbox), ("insecure", Security::Insecure)];
     Some(Exec {
         env: optional(&map, "env", |node| decoder.env(node)).unwrap_or_default(),
         workdir: optional(&map, "workdir", |node| decoder.filled(node)),
         user: optional(&map, "user", |node| decoder.owner(node)),
         network: optional(&map, "network", |node| decoder.choice(node, &networks))
             .unwrap_or_default(),
+        security: optional(&map, "security", |node| decoder.choice(node, &securities))
+            .unwrap_or_default(),
+        hosts: optional(&map, "hosts", |node| decoder.pairs(node)).unwrap_or_default(),
+        hostname: optional(&map, "hostname", |node| decoder.filled(node)),
+        shm_size: optional(&map, "shm_size", |node| decoder.size(node)),
+        ulimits: optional(&map, "ulimits", |node| ulimits(decoder, node)).unwrap_or_default(),
         timeout: optional(&map, "timeout", |node| decoder.duration(node)),
         trace: optional(&map, "trace", |node| decoder.choice(node, &traces)).unwrap_or_default(),
         mounts,
@@ -60,13 +75,37 @@ fn mapping(
     })
 }
 
+/// Limits by name.
+fn ulimits(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<Ulimit>> {
+    let mut limits = Vec::new();
+    for (key, node) in decoder.named(node)? {
+        let name = key.text().unwrap_or_default();
+        if !ULIMITS.contains(&name) {
+            let diagnostic = decoder.source.diagnostic(key.span, format!("unknown limit `{name}`"));
+            decoder.report::<()>(diagnostic.suggest(name, ULIMITS));
+            continue;
+        }
+        let text = decoder.as_written(node)?;
+        let Some((soft, hard)) = scalar::ulimit(&text) else {
+            let diagnostic =
+                decoder.source.diagnostic(node.span, format!("`{}` is not a limit", brief(&text)));
+            return decoder.report(diagnostic.help("SOFT or SOFT:HARD, -1 for none"));
+        };
+        limits.push(Ulimit { name: name.to_owned(), soft, hard });
+    }
+    Some(limits)
+}
+
 /// Keys that go with each kind of mount.
 fn allowed(kind: &str) -> &'static [&'static str] {
     match kind {
         "bind" => &["bind", "from", "writable", "target"],
-        "cache" => &["cache", "sharing", "target", "mode", "uid", "gid"],
+        "cache" => {
+            &["cache", "sharing", "target", "mode", "uid", "gid", "initial", "from", "readonly"]
+        }
         "tmpfs" => &["tmpfs", "size", "target"],
-        _ => &["secret", "env", "required", "target", "mode", "uid", "gid"],
+        "ssh" => &["ssh", "required", "target", "mode", "uid", "gid"],
+        _ => &["secret", "env", "file", "required", "target", "mode", "uid", "gid"],
     }
 }
 
@@ -75,7 +114,7 @@ fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<
     let present = map.present(keys::MOUNT_KINDS);
     let [(kind, _, value)] = present[..] else {
         let at = present.get(1).map_or(node.span, |(_, key, _)| key.span);
-        return decoder.wrong(at, "a mount is exactly one of bind, cache, tmpfs, secret");
+        return decoder.wrong(at, "a mount is exactly one of bind, cache, tmpfs, secret, ssh");
     };
     let names: Vec<_> = keys::MOUNT.iter().map(|field| field.name).collect();
     for (name, key, _) in map.present(&names) {
@@ -100,18 +139,26 @@ fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<
                 mode: mode(0o755),
                 uid: id("uid"),
                 gid: id("gid"),
-                initial: None,
-                readonly: false,
+                initial: optional(&map, "initial", |node| initial(decoder, &map, node, inputs)),
+                readonly: optional(&map, "readonly", |node| decoder.boolean(node)).unwrap_or(false),
             }
         }
         "tmpfs" => match decoder.boolean(value)? {
             true => MountKind::Tmpfs { size: optional(&map, "size", |node| decoder.size(node)) },
             false => return decoder.wrong(value.span, "`tmpfs` can only be true"),
         },
+        "ssh" => MountKind::Ssh {
+            id: decoder.filled(value)?,
+            mode: mode(0o600),
+            uid: id("uid"),
+            gid: id("gid"),
+            required: optional(&map, "required", |node| decoder.boolean(node)).unwrap_or(true),
+        },
         _ => MountKind::Secret {
             id: secret(decoder, value)?,
             env: optional(&map, "env", |node| decoder.filled(node)),
-            file: map.get("env").is_none(),
+            file: optional(&map, "file", |node| decoder.boolean(node))
+                .unwrap_or(map.get("env").is_none()),
             mode: mode(0o400),
             uid: id("uid"),
             gid: id("gid"),
@@ -120,6 +167,8 @@ fn mount(decoder: &Decoder<'_>, node: &Node, inputs: &mut Vec<Input>) -> Option<
     };
     let target = match (&kind, map.get("target")) {
         (MountKind::Secret { id, .. }, None) => format!("/run/secrets/{id}"),
+        // It is numbered when all are known.
+        (MountKind::Ssh { .. }, None) => String::new(),
         _ => decoder.required(&map, "target").and_then(|node| decoder.filled(node))?,
     };
     Some(Mount { target, kind })
@@ -131,13 +180,34 @@ fn bind(
     value: &Node,
     inputs: &mut Vec<Input>,
 ) -> Option<MountKind> {
+    let (input, source) = part(decoder, map, value, inputs)?;
+    let writable = optional(map, "writable", |node| decoder.boolean(node)).unwrap_or(false);
+    Some(MountKind::Bind { input, source, writable })
+}
+
+fn initial(
+    decoder: &Decoder<'_>,
+    map: &Entries<'_>,
+    value: &Node,
+    inputs: &mut Vec<Input>,
+) -> Option<CacheInitial> {
+    let (input, source) = part(decoder, map, value, inputs)?;
+    Some(CacheInitial { input, source })
+}
+
+/// A path of the context, or of the stage that `from` names.
+fn part(
+    decoder: &Decoder<'_>,
+    map: &Entries<'_>,
+    value: &Node,
+    inputs: &mut Vec<Input>,
+) -> Option<(usize, String)> {
     let from = map.get("from").map_or(Some(Input::Context), |node| stage(decoder, node))?;
     let source = decoder.filled(value)?;
     if source.split('/').any(|part| part == "..") {
         return decoder.wrong(value.span, "a path to mount holds `..`");
     }
     let source = if source == "." { String::new() } else { source };
-    let writable = optional(map, "writable", |node| decoder.boolean(node)).unwrap_or(false);
     let same = |input: &Input| match (input, &from) {
         (Input::Context, Input::Context) => true,
         (Input::Stage(one), Input::Stage(other)) => one.value == other.value,
@@ -147,7 +217,7 @@ fn bind(
         inputs.push(from);
         inputs.len() - 1
     });
-    Some(MountKind::Bind { input: at + 1, source, writable })
+    Some((at + 1, source))
 }
 
 /// A secret's id is part of a path.

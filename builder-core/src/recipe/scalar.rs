@@ -50,6 +50,23 @@ pub(super) fn size(text: &str) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
+/// `SOFT[:HARD]`, `-1` for none; one number is both.
+pub(super) fn ulimit(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let one = |text: &str| match text {
+        "-1" => Some(None),
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().map(Some),
+        _ => None,
+    };
+    let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+    let (soft, hard) = (one(soft)?, one(hard)?);
+    let fits = match (soft, hard) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(soft), Some(hard)) => soft <= hard,
+    };
+    fits.then_some((soft, hard))
+}
+
 /// `user[:group]`, names or numbers.
 pub(super) fn is_owner(text: &str) -> bool {
     let name = |name: &str| {

@@ -3,9 +3,10 @@
 use super::decode::{Decoder, Entries, brief, optional};
 use super::model::{Action, Input, Step};
 use super::node::{Kind, Node};
-use super::{keys, packages, run, scalar};
+use super::{copy, keys, packages, run, scalar};
 use crate::frontend::{Span, Spanned};
-use crate::plan::op::{Applies, ConfigPatch, Copy, CopySource, FileOp, Mode};
+use crate::pattern::Patterns;
+use crate::plan::op::{Applies, ConfigPatch, FileOp};
 
 /// What an action needs beside itself.
 pub(super) struct Made {
@@ -77,7 +78,8 @@ fn action(decoder: &Decoder<'_>, verb: &str, node: &Node) -> Option<Made> {
     let config = |title: String, patch| alone(title, Action::Config(patch));
     match verb {
         "run" => run::run(decoder, node, false),
-        "copy" => copy(decoder, node),
+        "copy" => copy::copy(decoder, node),
+        "add" => copy::add(decoder, node),
         "packages" => {
             let names = packages(decoder, node)?;
             let title = brief(&format!("packages {}", names.join(" ")));
@@ -119,13 +121,18 @@ fn files(decoder: &Decoder<'_>, verb: &str, node: &Node) -> Option<(String, Vec<
         "mkdir" => {
             let map = if mapping { Some(decoder.map(node, "`mkdir`", keys::MKDIR)?) } else { None };
             let at = map.as_ref().map_or(Some(node), |map| decoder.required(map, "path"))?;
+            let words = [("last", Applies::Last), ("made", Applies::Made)];
+            let applies = map
+                .as_ref()
+                .and_then(|map| optional(map, "applies", |node| decoder.choice(node, &words)));
+            let applies = applies.unwrap_or_default();
             let (owner, mode) = map.map_or((None, None), |map| permissions(decoder, &map));
             let paths = decoder.texts(at)?;
             let make = |path: &String| FileOp::Mkdir {
                 path: path.clone(),
                 owner: owner.clone(),
                 mode,
-                applies: Applies::Last,
+                applies,
             };
             Some((paths.join(" "), paths.iter().map(make).collect()))
         }
@@ -154,58 +161,18 @@ fn permissions(decoder: &Decoder<'_>, map: &Entries<'_>) -> (Option<String>, Opt
     (owner, optional(map, "mode", |node| decoder.mode(node)))
 }
 
-fn copy(decoder: &Decoder<'_>, node: &Node) -> Option<Made> {
-    if let Kind::Seq(nodes) = &node.kind {
-        let texts = decoder.one_or_more(node)?;
-        if nodes.len() < 2 {
-            return decoder.wrong(node.span, "a list for `copy` is sources and a destination");
-        }
-        let mut sources = within(decoder, texts)?;
-        let dest = sources.pop()?;
-        return Some(copied(Input::Context, Copy::new(sources, dest)));
-    }
-    let map = decoder.map(node, "`copy`", keys::COPY)?;
-    let sources = decoder.required(&map, "src").and_then(|node| decoder.one_or_more(node));
-    let dest = decoder.required(&map, "dest").and_then(|node| decoder.filled(node));
-    let from = map.get("from").map_or(Some(Input::Context), |node| stage(decoder, node));
-    let (owner, mode) = permissions(decoder, &map);
-    let exclude = optional(&map, "exclude", |node| decoder.texts(node)).unwrap_or_default();
-    let keep_mtime = optional(&map, "keep_mtime", |node| decoder.boolean(node)).unwrap_or(false);
-    let sources = within(decoder, sources?)?;
-    let mode = mode.map(Mode::octal);
-    let copy = Copy { exclude, owner, mode, keep_mtime, ..Copy::new(sources, dest?) };
-    Some(copied(from?, copy))
-}
-
-fn copied(from: Input, copy: Copy) -> Made {
-    let stage = match &from {
-        Input::Context => String::new(),
-        Input::Stage(stage) => format!("{}:", stage.value),
-    };
-    let name = |source: &CopySource| match source {
-        CopySource::Path { path, .. } => path.clone(),
-        CopySource::Inline { name, .. } => name.clone(),
-    };
-    let sources: Vec<String> = copy.sources.iter().map(name).collect();
-    let title = brief(&format!("copy {stage}{} -> {}", sources.join(" "), copy.dest));
-    Made { title, inputs: vec![from], action: Action::Files(vec![FileOp::Copy(copy)]) }
-}
-
 /// A reference to a stage; whether there is one is seen when all are known.
 pub(super) fn stage(decoder: &Decoder<'_>, node: &Node) -> Option<Input> {
     Some(Input::Stage(Spanned { value: decoder.filled(node)?, span: node.span }))
 }
 
-/// Sources that do not climb out of what they are in.
-fn within(decoder: &Decoder<'_>, sources: Vec<Spanned<String>>) -> Option<Vec<String>> {
-    let checked = sources.into_iter().map(|source| {
-        if source.value.split('/').any(|part| part == "..") {
-            let diagnostic = decoder.source.diagnostic(source.span, "a path to copy holds `..`");
-            return decoder.report(diagnostic.help("a copy cannot leave the context or stage"));
-        }
-        Some(source.value)
-    });
-    checked.collect()
+/// Patterns by the rules of `.dockerignore`.
+pub(super) fn patterns(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
+    let texts = decoder.texts(node)?;
+    match Patterns::new(&texts) {
+        Ok(_) => Some(texts),
+        Err(error) => decoder.wrong(node.span, error.to_string()),
+    }
 }
 
 /// Names of packages, sorted: their order means nothing to apt.

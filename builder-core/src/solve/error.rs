@@ -177,12 +177,6 @@ pub enum StepCause {
         /// `a root file system`.
         expected: &'static str,
     },
-    /// Something that is known and not built yet.
-    #[error("{what} is not supported yet")]
-    Unsupported {
-        /// What.
-        what: &'static str,
-    },
     /// A temporary file of the build failed.
     #[error("{}: {source}", path.display())]
     Io {

@@ -155,14 +155,14 @@ fn process(
     link.execution = Some(saw.map_or(key, |saw| saw.execution));
     link.seen = saw.map(|saw| seen(session, saw)).transpose()?.flatten();
     for (at, mount) in exec.mounts.iter().enumerate() {
-        let MountKind::Bind { input, source, writable: _ } = &mount.kind else { continue };
-        let tree = tree(inputs, *input)?;
+        let Some((input, source)) = mount.kind.takes() else { continue };
+        let tree = tree(inputs, input)?;
         let content = prepared.bound.get(at).cloned().flatten().unwrap_or_default();
         let found = view::lookup::resolve(&*tree, &path(source)?)?;
         let is_dir = found.node.is_some_and(|node| node.kind == NodeKind::Directory);
-        let part = Part { source: source.clone(), path: found.path, is_dir, content };
-        let known = self::input(inputs, *input)?;
-        link.inputs.entry(*input).or_insert(known).parts.push(part);
+        let part = Part { source: source.to_owned(), path: found.path, is_dir, content };
+        let known = self::input(inputs, input)?;
+        link.inputs.entry(input).or_insert(known).parts.push(part);
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod detail;
 mod elsewhere;
 mod error;
 mod exec_key;
+mod initial;
 mod links;
 mod mounts;
 mod observed;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::agent::Served;
 use super::error::StepCause;
+use super::initial;
 use super::prepared::{Prepared, working_directory};
 use super::run_exec::{path, tree};
 use super::secrets;
 use super::session::Session;
 use super::value::Value;
 use crate::exec::{self, JobMount, JobMountKind, Mounted, Owner, Shown};
-use crate::plan::op::{Exec, Mount, MountKind, Sharing};
+use crate::plan::op::{CacheInitial, Exec, Mount, MountKind, Sharing};
 use crate::store::{CacheMountGuard, MountSharing, Store};
 use crate::view;
 
@@ -100,11 +101,13 @@ pub(super) fn mounts(
                 let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
                 JobMountKind::Tree { tree, source, writable: *writable }
             }
-            MountKind::Cache { initial: Some(_), .. } => {
-                return Err(StepCause::Unsupported { what: "a cache with content from elsewhere" });
-            }
-            MountKind::Cache { id, sharing: _, mode, uid, gid, initial: None, readonly } => {
+            MountKind::Cache { id, sharing: _, mode, uid, gid, initial, readonly } => {
                 let path = paths[id.as_str()].clone();
+                if let Some(CacheInitial { input, source }) = initial {
+                    let tree = tree(inputs, *input)?;
+                    let source = view::lookup::resolve(&*tree, &self::path(source)?)?.path;
+                    initial::fill(&path, held.home, &*tree, &source)?;
+                }
                 let make = Some(Owner { mode: *mode, uid: *uid, gid: *gid });
                 JobMountKind::HostDir { path, writable: !readonly, make }
             }

@@ -92,13 +92,13 @@ pub(super) fn working_directory(config: &str, step: Option<&str>) -> String {
     if joined.starts_with('/') { joined } else { format!("/{joined}") }
 }
 
-/// The content of a bind mount, by which it enters the key.
+/// The content of what a mount takes from an input, by which it enters the key.
 fn bound_content(mount: &Mount, inputs: &[Arc<Value>]) -> Result<Option<String>, StepCause> {
-    let MountKind::Bind { input, source, .. } = &mount.kind else { return Ok(None) };
-    if let Some(Value::Elsewhere(tree)) = inputs.get(*input).map(AsRef::as_ref) {
+    let Some((input, source)) = mount.kind.takes() else { return Ok(None) };
+    if let Some(Value::Elsewhere(tree)) = inputs.get(input).map(AsRef::as_ref) {
         return Ok(tree.content_of(source));
     }
-    let tree = tree(inputs, *input)?;
+    let tree = tree(inputs, input)?;
     let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
     Ok(Some(view::digest::subtree(&*tree, &source)?.to_string()))
 }

@@ -34,7 +34,7 @@ use crate::chain::{Act, Chain, Link};
 use crate::digest::{CacheKey, DiffId, VertexId};
 use crate::image::Image;
 use crate::layer::{Change, Kind, LayerDesc, LayerWriter};
-use crate::plan::op::{Copy, Exec, FileOp, MountKind, Op, Source};
+use crate::plan::op::{Copy, Exec, FileOp, Op, Source};
 use crate::plan::{Plan, PlanBuilder, Vertex, VertexMeta};
 use crate::view::observe::{Answers, Difference};
 use crate::view::{Tree as _, View};
@@ -291,7 +291,7 @@ impl<'a> Replay<'a> {
 fn inputs(link: &Link, on: Arc<Value>) -> Vec<Arc<Value>> {
     let mut inputs = vec![on];
     let asked = match &link.act {
-        Act::Exec(exec) => exec.mounts.iter().filter_map(|mount| bound(&mount.kind)).max(),
+        Act::Exec(exec) => exec.mounts.iter().filter_map(|m| Some(m.kind.takes()?.0)).max(),
         Act::File(FileOp::Copy(copy)) => copy.inputs().last().copied(),
         Act::File(_) | Act::Config(_) => None,
     };
@@ -303,14 +303,6 @@ fn inputs(link: &Link, on: Arc<Value>) -> Vec<Arc<Value>> {
         inputs.push(Arc::new(Value::Elsewhere(Arc::new(Elsewhere::new(input)))));
     }
     inputs
-}
-
-fn bound(kind: &MountKind) -> Option<usize> {
-    match kind {
-        MountKind::Bind { input, .. } => Some(*input),
-        MountKind::Cache { initial, .. } => initial.as_ref().map(|initial| initial.input),
-        MountKind::Tmpfs { .. } | MountKind::Secret { .. } | MountKind::Ssh { .. } => None,
-    }
 }
 
 /// What a step comes to, and what is to be written down of it; that is left open
@@ -377,7 +369,7 @@ fn process(
             standing(step, (status, why), link, inputs, state)
         }
         Verdict::Differs(why, because) => {
-            let mounts = exec.mounts.iter().any(|mount| bound(&mount.kind).is_some());
+            let mounts = exec.mounts.iter().any(|mount| mount.kind.takes().is_some());
             if mounts && step.session.cache.lookup(key)?.is_none() {
                 return Err(StepCause::Elsewhere { why });
             }
