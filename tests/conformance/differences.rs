@@ -146,6 +146,17 @@ pub(crate) const ALL: &[Difference] = &[
     },
     Difference {
         who: "phoenix",
+        name: "link-owner",
+        why: "names of owners are looked up for --link as for all copies, and are no error",
+        apply: |expected, made| {
+            if expected.contains_key("error") && made.contains_key("tree") {
+                made.clear();
+                expected.clear();
+            }
+        },
+    },
+    Difference {
+        who: "phoenix",
         name: "hostname",
         why: "the host of a command is called as the builder is",
         apply: |_, made| replace(made, "tree", &[("\"phoenix\\n", "\"buildkitsandbox\\n")]),

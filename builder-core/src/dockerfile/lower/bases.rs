@@ -97,6 +97,10 @@ impl Lowering<'_, '_> {
             base: name,
         };
         let mut patch = ConfigPatch::default();
+        if state.base.is_none() {
+            // An image on no other one starts at the root, and says so.
+            patch.workdir = Some("/".to_owned());
+        }
         if state.config_env.value("PATH").is_none() {
             state.config_env.set("PATH", PATH);
             patch.env = vec![("PATH".to_owned(), PATH.to_owned())];
