@@ -26,6 +26,7 @@ use super::directives;
 use super::expand::{Expanded, Expander};
 use super::expose::Ports;
 use crate::frontend::{Diagnostic, SourceFile, Span};
+use crate::pattern::Patterns;
 use crate::plan::Location;
 
 pub use rules::{RULES, Rule};
@@ -354,10 +355,25 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// A path that `COPY` or `ADD` takes from the context. Nothing is told of it
-    /// yet.
+    /// A path that `COPY` or `ADD` takes from the context, and what the context
+    /// leaves out. Nothing is told where a `!` may take it back.
     pub fn copied(&mut self, span: Span, keyword: &str, path: &str, ignore: &[String]) {
-        let _ = (span, keyword, path, ignore);
+        if ignore.is_empty() || ignore.iter().any(|pattern| pattern.starts_with('!')) {
+            return;
+        }
+        let path = clean(path);
+        let out = match path.as_str() {
+            // The context itself is left out only where all in it is.
+            "." | "/" => ignore.iter().any(|it| matches!(it.as_str(), "*" | "**" | "**/*")),
+            // A list that cannot be read is told of where it is used.
+            path => Patterns::new(ignore).is_ok_and(|list| list.at(path.as_bytes()).is_match()),
+        };
+        if out {
+            let keyword = if keyword.eq_ignore_ascii_case("ADD") { "Add" } else { "Copy" };
+            self.warn(rules::COPY_IGNORED_FILE, span, || {
+                format!("Attempting to {keyword} file {path:?} that is excluded by .dockerignore")
+            });
+        }
     }
 
     /// What was found, by place.
@@ -376,4 +392,23 @@ fn similar<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
     let near = names.filter(|name| short(word) && short(name) && *name != word);
     let near = near.map(|name| (strsim::levenshtein(word, name), name));
     near.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance < 3).map(|it| it.1)
+}
+
+/// A path without what says nothing, as Go's `filepath.Clean` has it.
+fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    match (rooted, parts.is_empty()) {
+        (true, _) => format!("/{}", parts.join("/")),
+        (false, true) => ".".to_owned(),
+        (false, false) => parts.join("/"),
+    }
 }

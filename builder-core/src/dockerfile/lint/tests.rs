@@ -275,3 +275,27 @@ fn facts_of_instructions_are_judged() {
         ]
     );
 }
+
+#[test]
+fn what_the_context_leaves_out_cannot_be_copied() {
+    let copied = |path: &str, ignore: &[&str]| {
+        let ignore: Vec<_> = ignore.iter().map(|it| (*it).to_owned()).collect();
+        let found = with("FROM a\nCOPY x /", |checks, file| {
+            checks.copied(file.stages[0].instructions[0].span, "COPY", path, &ignore);
+        });
+        found.into_iter().next()
+    };
+    let told = |path: &str| {
+        let what = "Attempting to Copy file";
+        Some(format!("CopyIgnoredFile 2 {what} {path:?} that is excluded by .dockerignore"))
+    };
+    assert_eq!(copied("secret", &["secret"]), told("secret"));
+    assert_eq!(copied("./d//secret/", &["d"]), told("d/secret"));
+    assert_eq!(copied("a.log", &["*.log"]), told("a.log"));
+    assert_eq!(copied("other", &["secret"]), None);
+    assert_eq!(copied("secret", &["*", "!secret"]), None);
+    assert_eq!(copied("secret", &[]), None);
+    assert_eq!(copied(".", &["a"]), None);
+    assert_eq!(copied(".", &["**"]), told("."));
+    assert_eq!(copied("x", &["["]), None);
+}
