@@ -26,6 +26,7 @@ mod load;
 mod no_test_forgotten;
 mod phoenix;
 mod plan;
+mod projects;
 mod prune;
 mod reasons;
 mod rebase;

@@ -16,7 +16,7 @@ use crate::support::tools;
 const LARGE: &str = "node";
 
 /// Whom this host trusts: it may be behind a proxy that signs for others.
-const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(crate) const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An ordinary user, made for the test and removed with the value.
 struct User {
@@ -102,7 +102,7 @@ fn names() -> Vec<String> {
 }
 
 /// Whether this host can do it (if not, that is said loudly).
-fn able() -> bool {
+pub(crate) fn able() -> bool {
     if !tools::root() || !tools::have(&["useradd", "newuidmap", "unshare", "busybox"]) {
         return false;
     }

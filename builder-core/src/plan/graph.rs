@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::encode::{Encoder, VERSION};
-use super::op::{HistoryLine, Op};
+use super::op::{HistoryLine, MountKind, Op};
 use crate::digest::VertexId;
 
 /// Where in a user's file something was written.
@@ -118,6 +118,23 @@ impl Plan {
             Some(stage) => self.targets.iter().find(|target| target.stage == stage),
             None => self.targets.last(),
         }
+    }
+
+    /// The ids of the secrets that processes are given, in order of first mention.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for vertex in &self.vertices {
+            let Op::Exec(exec) = &vertex.op else { continue };
+            for mount in &exec.mounts {
+                if let MountKind::Secret { id, .. } = &mount.kind
+                    && !found.contains(id)
+                {
+                    found.push(id.clone());
+                }
+            }
+        }
+        found
     }
 
     /// Adds an annotation to every image that can be made.

@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::model::{Action, From, Input, Recipe, Stage, Step};
 use crate::digest::VertexId;
 use crate::frontend::{Span, Spanned};
-use crate::plan::op::{Applies, ConfigPatch, FileOp, MountKind, Op, Source};
+use crate::plan::op::{Applies, ConfigPatch, FileOp, Op, Source};
 use crate::plan::{Plan, PlanBuilder, Target, TargetTest, VertexMeta};
 
 /// Annotation that names an image's base.
@@ -37,22 +37,6 @@ pub(super) fn lower(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Plan> {
         lowering.builder.target(targets.remove(&at)?);
     }
     Some(lowering.builder.finish())
-}
-
-/// The ids of all secrets that a recipe mounts.
-pub(super) fn secrets(plan: &Plan) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for vertex in plan.vertices() {
-        let Op::Exec(exec) = &vertex.op else { continue };
-        for mount in &exec.mounts {
-            if let MountKind::Secret { id, .. } = &mount.kind
-                && !found.contains(id)
-            {
-                found.push(id.clone());
-            }
-        }
-    }
-    found
 }
 
 /// The stages that a stage is made from, where they are named.

@@ -89,7 +89,7 @@ pub fn load(
     found.extend(decoder.finish());
     match plan {
         Some(plan) if found.is_empty() => {
-            let secrets = lower::secrets(&plan);
+            let secrets = plan.secrets();
             Ok(Loaded { plan, recipe_id: recipe_id(file, base), params: values, secrets })
         }
         _ => Err(found),

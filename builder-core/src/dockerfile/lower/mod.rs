@@ -37,7 +37,7 @@ use super::expand::Expander;
 use super::lint::Checks;
 use crate::digest::VertexId;
 use crate::frontend::{Diagnostic, Resolver, SourceFile};
-use crate::plan::op::{Git, MountKind, Network, Op, Ulimit};
+use crate::plan::op::{Git, Network, Ulimit};
 use crate::plan::{Plan, PlanBuilder, Target};
 
 /// Annotations that name an image's base.
@@ -153,8 +153,7 @@ pub fn lower(
     let (vertex, tests) = (state.vertex, Vec::new());
     lowering.builder.target(Target { stage, vertex, tests, annotations });
     let plan = lowering.builder.finish();
-    let secrets = secrets(&plan);
-    Ok(Lowered { plan, secrets })
+    Ok(Lowered { secrets: plan.secrets(), plan })
 }
 
 /// The arguments that are there without being declared before the first stage,
@@ -162,22 +161,6 @@ pub fn lower(
 #[must_use]
 pub fn predefined(file: &Dockerfile, options: &Options) -> BTreeMap<String, String> {
     scope::builtin(file, options).pairs().iter().cloned().collect()
-}
-
-/// The ids of all secrets that steps mount.
-fn secrets(plan: &Plan) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for vertex in plan.vertices() {
-        let Op::Exec(exec) = &vertex.op else { continue };
-        for mount in &exec.mounts {
-            if let MountKind::Secret { id, .. } = &mount.kind
-                && !found.contains(id)
-            {
-                found.push(id.clone());
-            }
-        }
-    }
-    found
 }
 
 /// A Dockerfile on its way to a plan.

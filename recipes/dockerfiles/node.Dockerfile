@@ -1,4 +1,5 @@
 # A Node service in two stages: npm stays behind.
+#   phoenix build recipes/node -f recipes/dockerfiles/node.Dockerfile -t pages
 FROM debian:bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends npm ca-certificates \

@@ -1,5 +1,6 @@
 # A Python service, as it is written for Docker: what installs stands before
-# what changes often. (Phoenix does not need that; see ../../python.)
+# what changes often. (Phoenix does not need that; see ../python.)
+#   phoenix build recipes/python -f recipes/dockerfiles/python.Dockerfile -t links
 FROM debian:bookworm AS base
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 \
@@ -22,7 +23,7 @@ FROM base
 ENV PATH=/opt/venv/bin:$PATH
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY --chown=nobody app.py .
+COPY --chown=nobody app.py links.json ./
 USER nobody
 EXPOSE 8080
 HEALTHCHECK --interval=30s CMD ["python3", "-c", "import app"]
