@@ -207,6 +207,15 @@ pub(crate) fn ulimit(text: &str) -> Result<UlimitArg, String> {
 /// Reads a number of bytes: `10`, `10kB`, `1.5GB`, `512MiB`, in any case and
 /// with or without the B.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
+    bytes(text, 1000_f64)
+}
+
+/// The same for memory, of which a kB is 1024 bytes as Docker counts it.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    bytes(text, 1024_f64)
+}
+
+fn bytes(text: &str, thousand: f64) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size like 10GB or 512MiB");
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -215,7 +224,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     let unit = unit.strip_suffix('b').unwrap_or(&unit);
     let (prefix, base) = match unit.strip_suffix('i') {
         Some(prefix) if !prefix.is_empty() => (prefix, 1024_f64),
-        _ => (unit, 1000_f64),
+        _ => (unit, thousand),
     };
     let power = match prefix {
         "" => 0,
@@ -382,6 +391,7 @@ mod tests {
         for (text, bytes) in table {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
+        assert_eq!((memory("8m"), memory("1.5gb")), (Ok(8 << 20), Ok(3 << 29)));
         for bad in ["", "GB", "-1", "1x", "1..2", "1ib", "many"] {
             assert!(size(bad).is_err(), "{bad}");
         }

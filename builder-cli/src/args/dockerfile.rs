@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::values::{UlimitArg, host, key_value, label, size, ulimit};
+use crate::values::{UlimitArg, host, key_value, label, memory, ulimit};
 
 /// What a Dockerfile does not say itself.
 #[derive(Debug, Default, Args)]
@@ -30,7 +30,7 @@ pub(crate) struct DockerfileArgs {
     pub(crate) network: Option<RunNetworkArg>,
 
     /// The size of the steps' /dev/shm
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(crate) shm_size: Option<u64>,
 
     /// Limit the steps: nofile=1024:2048 (repeatable)
