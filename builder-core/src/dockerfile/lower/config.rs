@@ -16,6 +16,10 @@ const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// Arguments that never become variables of commands: settings of the builder.
 const SETTINGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
+/// How many ports a whole file may name: each of TCP's, UDP's and SCTP's some
+/// times over.
+const MAX_PORTS: usize = 1_000_000;
+
 type Lowered = Result<(), Box<Diagnostic>>;
 
 impl Lowering<'_, '_> {
@@ -119,6 +123,11 @@ impl Lowering<'_, '_> {
                 let found = ports(&text);
                 let found = found.map_err(|error| place.wrong(word.span, error.to_string()))?;
                 self.checks.port(place.checked(), &text, &found);
+                self.ports += usize::from(found.last - found.first) + 1;
+                if self.ports > MAX_PORTS {
+                    let message = format!("more than {MAX_PORTS} ports are exposed");
+                    return Err(place.wrong(word.span, message));
+                }
                 expose.extend(found.names());
             }
         }

@@ -241,7 +241,7 @@ impl Lowering<'_, '_> {
         }
         let expanded = Expander::heredoc().word(&text, &state.env);
         let expanded = expanded.map_err(|error| place.expand(heredoc.span, &error))?;
-        self.checks.unset(place.checked(), &expanded.unmatched, &state.names());
+        self.unset(place, &expanded.unmatched, state);
         Ok(expanded.text)
     }
 

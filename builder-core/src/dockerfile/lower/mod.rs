@@ -133,6 +133,8 @@ pub fn lower(
         done: HashMap::new(),
         trees: HashMap::new(),
         context: None,
+        held: 0,
+        ports: 0,
         checks,
     };
     for at in 0..file.stages.len() {
@@ -179,6 +181,10 @@ struct Lowering<'a, 'c> {
     /// Vertices of images and contexts, by name.
     trees: HashMap<String, VertexId>,
     context: Option<VertexId>,
+    /// How many bytes the variables of the stages so far have.
+    held: usize,
+    /// How many ports the instructions so far name.
+    ports: usize,
     checks: &'a mut Checks<'c>,
 }
 
@@ -196,7 +202,7 @@ impl Lowering<'_, '_> {
     ) -> Result<String, Box<Diagnostic>> {
         let expanded = self.expander().word(&word.value, &state.env);
         let expanded = expanded.map_err(|error| place.expand(word.span, &error))?;
-        self.checks.unset(place.checked(), &expanded.unmatched, &state.names());
+        self.unset(place, &expanded.unmatched, state);
         Ok(expanded.text)
     }
 }

@@ -79,7 +79,7 @@ impl Lowering<'_, '_> {
             Err(error) => Err(*place.wrong(spec.text.span, error.to_string())),
         };
         let mount = spec.mount(source, &mut expand).map_err(Box::new)?;
-        self.checks.unset(place.checked(), &unset, &state.names());
+        self.unset(place, &unset, state);
         Ok(mount)
     }
 

@@ -14,17 +14,28 @@ use crate::frontend::{Diagnostic, SourceFile};
 pub(super) struct Scope {
     pairs: Vec<(String, String)>,
     places: HashMap<String, usize>,
+    bytes: usize,
 }
 
 impl Scope {
     pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.places.get(name) {
-            Some(&at) => value.clone_into(&mut self.pairs[at].1),
+            Some(&at) => {
+                let known = &mut self.pairs[at].1;
+                self.bytes = self.bytes - known.len() + value.len();
+                value.clone_into(known);
+            }
             None => {
+                self.bytes += name.len() + value.len();
                 self.places.insert(name.to_owned(), self.pairs.len());
                 self.pairs.push((name.to_owned(), value.to_owned()));
             }
         }
+    }
+
+    /// The length of all names and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn pairs(&self) -> &[(String, String)] {

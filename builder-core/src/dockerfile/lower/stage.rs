@@ -1,5 +1,7 @@
 //! A stage, instruction by instruction.
 
+use std::collections::BTreeSet;
+
 use super::Lowering;
 use super::place::Place;
 use super::scope::Scope;
@@ -9,6 +11,9 @@ use crate::dockerfile::unsupported;
 use crate::frontend::Diagnostic;
 use crate::plan::VertexMeta;
 use crate::plan::op::{ConfigPatch, HistoryLine, Op};
+
+/// How many bytes the variables of all stages may have together.
+const MAX_VARIABLES: usize = 256 << 20;
 
 /// Who says so in an image's history: BuildKit's word for its Dockerfile
 /// frontend, which tools look for.
@@ -59,9 +64,10 @@ impl State {
         }
     }
 
-    /// The names of all that is set.
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.env.names()
+    /// The names of all that is set, and of arguments that are declared.
+    fn names(&self) -> Vec<&str> {
+        let declared = self.args.iter().map(|(name, _)| name.as_str());
+        self.env.names().into_iter().chain(declared).collect()
     }
 
     pub(super) fn workdir(&self) -> &str {
@@ -97,6 +103,7 @@ impl Lowering<'_, '_> {
             state.vertex = self.builder.add(Op::Config(patch), &[state.vertex], meta);
         }
         let (source, stage) = (self.source, self.graph.stage(at));
+        self.held += state.env.bytes();
         for trigger in &triggers {
             let instruction = &trigger.instruction;
             let place = Place { source, stage, instruction, trigger: Some(&trigger.source) };
@@ -119,7 +126,33 @@ impl Lowering<'_, '_> {
         if let Some(diagnostic) = unsupported(place.trigger.unwrap_or(place.source), instruction) {
             return Err(Box::new(diagnostic));
         }
-        match &instruction.kind {
+        let before = state.env.bytes();
+        self.carried_out(at, place, state)?;
+        // All stages that are needed are held until the last is done.
+        self.held += state.env.bytes().saturating_sub(before);
+        if self.held > MAX_VARIABLES {
+            let message = "the values of variables are too long";
+            let mut wrong = place.wrong(instruction.span, message);
+            wrong.help = Some(format!("all stages together may have {} MiB", MAX_VARIABLES >> 20));
+            return Err(wrong);
+        }
+        Ok(())
+    }
+
+    /// Tells the checks of variables that are not set.
+    pub(super) fn unset(&mut self, place: &Place<'_>, unset: &BTreeSet<String>, state: &State) {
+        if !unset.is_empty() {
+            self.checks.unset(place.checked(), unset, &state.names());
+        }
+    }
+
+    fn carried_out(
+        &mut self,
+        at: usize,
+        place: &Place<'_>,
+        state: &mut State,
+    ) -> Result<(), Box<Diagnostic>> {
+        match &place.instruction.kind {
             InstructionKind::Run(run) => self.run(at, place, run, state),
             InstructionKind::Copy(copy) => self.copy(at, place, copy, state),
             InstructionKind::Add(add) => self.add(at, place, add, state),
