@@ -91,8 +91,11 @@ pub(crate) fn port(listener: &TcpListener) -> u16 {
 /// Starts `git daemon`; `None` where there is no git: cases with one fail then.
 fn git_daemon(root: &Path) -> (u16, Option<Child>) {
     let free = port(&TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let mut command = Command::new("git");
-    command.args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
+    // The program itself: `git daemon` would leave it behind when it is killed.
+    let Ok(place) = Command::new("git").arg("--exec-path").output() else { return (free, None) };
+    let place = String::from_utf8_lossy(&place.stdout).trim().to_owned();
+    let mut command = Command::new(Path::new(&place).join("git-daemon"));
+    command.args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
     command.arg(format!("--port={free}")).arg(format!("--base-path={}", root.display()));
     command.env("HOME", root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(child) = command.spawn() else { return (free, None) };
