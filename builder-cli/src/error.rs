@@ -84,8 +84,14 @@ pub(crate) enum CliError {
         /// Where it was expected.
         path: PathBuf,
     },
+    /// There is nothing to build in a directory.
+    #[error("no recipe.yaml and no Dockerfile in {}", dir.display())]
+    NothingToBuild {
+        /// Which.
+        dir: PathBuf,
+    },
     /// There is no Dockerfile in what is no directory.
-    #[error("no {} in {context}", path.display())]
+    #[error("no Dockerfile {}, for the context {context}", path.display())]
     NoDockerfile {
         /// What it would be called.
         path: PathBuf,
@@ -264,7 +270,9 @@ impl CliError {
                 let missing = |d: &Diagnostic| d.class == Class::Unavailable;
                 if diagnostics.iter().any(missing) { Exit::Trouble } else { Exit::Recipe }
             }
-            Self::NoRecipe { .. } | Self::NoDockerfile { .. } => Exit::Recipe,
+            Self::NoRecipe { .. } | Self::NoDockerfile { .. } | Self::NothingToBuild { .. } => {
+                Exit::Recipe
+            }
             Self::NotStarted { source } => match &**source {
                 Self::Engine(error) => not_started(error),
                 _ => Exit::NotStarted,

@@ -47,10 +47,7 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
     }
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
-        CliError::NoRecipe { path } if path.with_file_name("Dockerfile").exists() => one(
-            "there is a Dockerfile, which Phoenix does not read yet: `phoenix init` writes a recipe",
-        ),
-        CliError::NoRecipe { .. } => {
+        CliError::NoRecipe { .. } | CliError::NothingToBuild { .. } => {
             one("`phoenix init` writes a first recipe; `-f FILE` names another file")
         }
         CliError::RecipeExists { .. } => one("--force replaces it"),
@@ -269,7 +266,7 @@ fn exec(error: &ExecError) -> Option<String> {
 fn not_there(program: &str) -> String {
     format!(
         "`{program}` is not in the image, or not on its PATH: \
-         a step `packages: [...]` before this one can install it"
+         a step before this one can install it (in a recipe, `packages: [...]`)"
     )
 }
 

@@ -74,7 +74,10 @@ pub(crate) fn load(
 fn of_recipe(args: &RecipeArgs, path: &Path, settings: &Settings) -> Result<Loaded, CliError> {
     let text = files::read_text(path).map_err(|error| match error {
         CliError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            CliError::NoRecipe { path: path.to_owned() }
+            match args.file {
+                Some(_) => CliError::NoRecipe { path: path.to_owned() },
+                None => CliError::NothingToBuild { dir: args.dir.clone() },
+            }
         }
         other => other,
     })?;

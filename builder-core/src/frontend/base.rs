@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::Class;
 use crate::digest::BlobDigest;
 
 /// An image that a file builds on or takes from.
@@ -54,6 +55,8 @@ pub struct Unresolved {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether the name itself is wrong, or the image cannot be had.
+    pub class: Class,
 }
 
 /// Knows images.

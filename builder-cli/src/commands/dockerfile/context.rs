@@ -46,12 +46,22 @@ pub(super) fn read(
     let dir = files::absolute(&args.dir)?;
     let (name, text) = match path {
         Some(_) if from_stdin => (PathBuf::from("Dockerfile"), stdin_text()?),
-        Some(path) => (path.to_owned(), files::read_text(path)?),
-        None => return Err(CliError::NoRecipe { path: args.dir.clone() }),
+        Some(path) => (path.to_owned(), dockerfile_text(path, args)?),
+        None => return Err(CliError::NothingToBuild { dir: args.dir.clone() }),
     };
     let ignore = ignored(&dir, (!from_stdin).then_some(name.as_path()))?;
     let context = Some(Context::Local { path: dir, ignore });
     Ok(Given { name, text, context, keeps: None })
+}
+
+fn dockerfile_text(path: &Path, args: &RecipeArgs) -> Result<String, CliError> {
+    files::read_text(path).map_err(|error| match error {
+        CliError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let context = args.dir.display().to_string();
+            CliError::NoDockerfile { path: path.to_owned(), context }
+        }
+        other => other,
+    })
 }
 
 /// The patterns of a directory: those beside the Dockerfile, else its own.

@@ -23,6 +23,7 @@ use super::engine::Opener;
 use super::recipe::Loaded;
 use crate::args::RecipeArgs;
 use crate::error::CliError;
+use crate::exit::Exit;
 use crate::settings::Settings;
 
 /// A Dockerfile that was read.
@@ -75,8 +76,8 @@ pub(crate) fn load(
     let lowered = dockerfile::lower(&file, &source, &options, &mut images, &mut checks);
     let Lowered { plan, secrets: _ } =
         lowered.map_err(|diagnostic| match images.failed.take() {
-            // The build is to stop, or the command line is wrong: no mistake of the file.
-            Some(error) if error.exit() != crate::exit::Exit::Trouble => error,
+            // The build is to stop: no mistake of the file.
+            Some(error) if matches!(error.exit(), Exit::Interrupted | Exit::Terminated) => error,
             _ => wrong(vec![*diagnostic]),
         })?;
     let warnings = checks.finish();

@@ -1,12 +1,13 @@
 //! The engine as the one who knows images.
 
 use builder_core::engine::ImageQuery;
-use builder_core::frontend::{Base, Resolver, Unresolved, Wanted};
+use builder_core::frontend::{Base, Class, Resolver, Unresolved, Wanted};
 use builder_core::image::ImageConfig;
 use builder_core::plan::op::Source;
 
 use super::super::engine::Opener;
 use crate::error::CliError;
+use crate::exit::Exit;
 use crate::{diagnostic, hints};
 
 /// Asks the store and registries.
@@ -46,8 +47,12 @@ impl Resolver for Images<'_> {
         self.ask(wanted).map_err(|error| {
             let message = diagnostic::chain(&error).join(": ");
             let help = hints::hints(&error, None).into_iter().next();
+            let class = match error.exit() {
+                Exit::Usage | Exit::Recipe => Class::Invalid,
+                _ => Class::Unavailable,
+            };
             self.failed = Some(error);
-            Unresolved { message, help }
+            Unresolved { message, help, class }
         })
     }
 }

@@ -11,6 +11,9 @@ use crate::plan::op::{
     self, Command, Exec, ExecKind, FileOp, HistoryLine, Mount, MountKind, Network, Op, Source,
 };
 
+/// The argument that says how the host of commands is called.
+const HOSTNAME: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
 /// Where scripts with a `#!` line of their own are mounted, as BuildKit does.
 const SCRIPTS: &str = "/dev/pipes";
 
@@ -54,6 +57,7 @@ impl Lowering<'_, '_> {
             }
         };
         exec.hosts.clone_from(&self.options.hosts);
+        exec.hostname = self.options.build_args.get(HOSTNAME).cloned();
         exec.shm_size = self.options.shm_size;
         exec.ulimits.clone_from(&self.options.ulimits);
         if let Some((name, content)) = words.script {

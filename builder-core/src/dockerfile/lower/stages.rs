@@ -202,10 +202,11 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn edges(&self, at: usize) -> Result<Vec<usize>, Box<Diagnostic>> {
+    /// The stages that a stage needs, and where it says so.
+    fn edges(&self, at: usize) -> Result<Vec<(usize, Span)>, Box<Diagnostic>> {
         let mut edges = Vec::new();
         if let From::Stage(base) = self.froms[at] {
-            edges.push(base);
+            edges.push((base, self.file.stages[at].span));
         }
         if matches!(self.froms[at], From::Context(_)) && self.stage_is_replaced(at) {
             return Ok(edges);
@@ -213,7 +214,7 @@ impl<'a> Graph<'a> {
         for instruction in &self.file.stages[at].instructions {
             let found = self.references(instruction).map_err(|wrong| wrong.at(self.source))?;
             edges.extend(found.iter().filter_map(|reference| match reference {
-                Reference::Stage(at) => Some(*at),
+                Reference::Stage(at) => Some((*at, instruction.span)),
                 _ => None,
             }));
         }
@@ -237,7 +238,7 @@ impl<'a> Graph<'a> {
         let count = self.file.stages.len();
         let mut marks = vec![Mark::New; count];
         for start in 0..count {
-            let mut stack = vec![(start, None::<Vec<usize>>)];
+            let mut stack = vec![(start, None::<Vec<(usize, Span)>>)];
             while let Some((at, edges)) = stack.last_mut() {
                 let at = *at;
                 let rest = match edges {
@@ -256,14 +257,12 @@ impl<'a> Graph<'a> {
                         marks[at] = Mark::Over;
                         stack.pop();
                     }
-                    Some(next) if marks[next] == Mark::Open => {
+                    Some((next, span)) if marks[next] == Mark::Open => {
                         let name = self.name(at);
                         let message = format!("circular dependency detected on stage: {name}");
-                        return Err(Box::new(
-                            self.source.diagnostic(self.file.stages[at].span, message),
-                        ));
+                        return Err(Box::new(self.source.diagnostic(span, message)));
                     }
-                    Some(next) => stack.push((next, None)),
+                    Some((next, _)) => stack.push((next, None)),
                 }
             }
         }
@@ -358,7 +357,7 @@ impl<'a> Graph<'a> {
         let asked = bases.ask(wanted, resolver);
         asked.map_err(|error| {
             let mut wrong = self.source.diagnostic(span, error.message);
-            wrong.class = crate::frontend::Class::Unavailable;
+            wrong.class = error.class;
             wrong.help = error.help;
             Box::new(match wanted {
                 Wanted::Image { reference, .. } => wrong.suggest(reference, self.names()),
