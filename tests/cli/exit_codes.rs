@@ -95,8 +95,10 @@ fn what_is_misspelt_is_told_before_anything_is_built() {
         assert!(said.stderr.contains(part) && !said.stderr.contains("mkdir"), "{said:?}");
     }
     assert_eq!(home.run(&["build", "--no-cache=tree", "-q"]).code, Some(0));
-    home.write("docker/Dockerfile", "FROM scratch\n");
-    assert!(home.run(&["build", "docker"]).stderr.contains("Dockerfile"));
+    home.write("neither/file", "");
+    let said = home.run(&["build", "neither"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.stderr.contains("no recipe.yaml and no Dockerfile in neither"), "{said:?}");
 }
 
 #[test]

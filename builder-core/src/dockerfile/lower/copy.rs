@@ -104,7 +104,7 @@ impl Lowering<'_, '_> {
                     self.build_context(at, span)
                 }
             };
-            draft.path(tree, if copy.parents { pivoted(&text) } else { within(&text) }, false);
+            draft.path(tree, if copy.parents { pivoted(&text) } else { matched(&text) }, false);
         }
         self.inline(place, &copy.sources, &mut draft, state)?;
         self.finish(at, place, &copy.dest, draft, state)
@@ -149,7 +149,7 @@ impl Lowering<'_, '_> {
             } else {
                 self.ignored(place, "Add", &text);
                 let context = self.build_context(at, span);
-                draft.path(context, within(&text), add.unpack.unwrap_or(true));
+                draft.path(context, matched(&text), add.unpack.unwrap_or(true));
             }
         }
         self.inline(place, &add.sources, &mut draft, state)?;
@@ -178,7 +178,8 @@ impl Lowering<'_, '_> {
                 draft.op.mode = Some(mode(place, word.span, &text)?);
             }
         }
-        draft.op.link = link;
+        // With a mode the peer copies as it does without --link.
+        draft.op.link = link && draft.op.mode.is_none();
         draft.op.exclude = exclude.iter().map(|word| word.value.clone()).collect();
         Ok(())
     }
@@ -302,6 +303,21 @@ fn within(path: &str) -> String {
     }
 }
 
+/// As [`within`] for what may be a pattern, in which several stars are one.
+fn matched(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let (mut escaped, mut star) = (false, false);
+    for c in within(path).chars() {
+        let again = star && c == '*';
+        if !again {
+            out.push(c);
+        }
+        star = c == '*' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    out
+}
+
 /// A source of `COPY --parents`: each side of the pivot for itself.
 fn pivoted(path: &str) -> String {
     match path.split_once("/./") {
@@ -327,6 +343,7 @@ mod tests {
         {
             assert_eq!(within(path), wanted);
         }
+        assert_eq!(matched("a/**/b***\\**"), "a/*/b*\\**");
         assert_eq!(pivoted("a/./b/../c"), "a/./c");
         assert_eq!(pivoted("../a/b"), "a/b");
         assert_eq!(escaped("a[1]*"), "a\\[1\\]\\*");
