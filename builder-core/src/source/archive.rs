@@ -3,7 +3,7 @@
 //! In: the bytes of a file, plain or compressed by gzip, bzip2, xz or zstd: what
 //! BuildKit unpacks. Out: a sorted layer of the archive's files. Names that
 //! climb, links to nothing and malformed headers are refused
-//! ([`layer::read_tar`](crate::layer::read_tar)).
+//! ([`crate::layer::read_tar`]).
 //!
 //! Limitation: names that begin with `.wh.` are left out.
 
