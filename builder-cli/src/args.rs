@@ -156,7 +156,10 @@ pub(crate) struct BuildArgs {
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<String>,
 
-    /// An ssh agent for steps that ask for it: default, or ID=SOCKET, or ID=KEY[,KEY] (repeatable)
+    #[arg(
+        help = "An ssh agent for steps that ask for it: default, or ID=SOCKET, or ID=KEY[,KEY] \
+(repeatable)"
+    )]
     #[arg(long = "ssh", value_name = "ID[=PATH]", value_parser = ssh)]
     pub(crate) ssh: Vec<SshArg>,
 

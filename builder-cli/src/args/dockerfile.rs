@@ -12,8 +12,8 @@ pub(crate) struct DockerfileArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) build_args: Vec<String>,
 
-    /// Files under a name for FROM, --from and from=: NAME=DIR, NAME=oci-layout://DIR[:TAG],
-    /// NAME=docker-image://IMAGE, NAME=GIT (repeatable)
+    #[arg(help = "Files under a name for FROM, --from and from=: NAME=DIR, \
+NAME=oci-layout://DIR[:TAG], NAME=docker-image://IMAGE, NAME=GIT (repeatable)")]
     #[arg(long = "build-context", value_name = "NAME=PLACE", value_parser = key_value)]
     pub(crate) contexts: Vec<(String, String)>,
 
