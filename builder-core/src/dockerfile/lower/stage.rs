@@ -64,10 +64,9 @@ impl State {
         }
     }
 
-    /// The names of all that is set, and of arguments that are declared.
+    /// The names of all that is set.
     fn names(&self) -> Vec<&str> {
-        let declared = self.args.iter().map(|(name, _)| name.as_str());
-        self.env.names().into_iter().chain(declared).collect()
+        self.env.names()
     }
 
     pub(super) fn workdir(&self) -> &str {
