@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -134,8 +135,10 @@ fn a_git_repository_is_a_context() {
     let port = listener.local_addr().expect("bound").port();
     drop(listener);
     let base = home.path("").display().to_string();
-    let mut daemon = std::process::Command::new("git")
-        .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+    // The program itself: `git daemon` would leave it behind when it is killed.
+    let place = tools::run("git", ["--exec-path"]);
+    let mut daemon = std::process::Command::new(Path::new(place.trim()).join("git-daemon"))
+        .args(["--reuseaddr", "--export-all", "--listen=127.0.0.1"])
         .args([format!("--port={port}"), format!("--base-path={base}"), base])
         .stdin(Stdio::null())
         .spawn()
@@ -149,7 +152,6 @@ fn a_git_repository_is_a_context() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         told = home.run(&["build", "-q", &url, "-t", "app:1"]);
     }
-    // The daemon forks one that listens; it ends with its children.
     let _ = daemon.kill();
     let _ = daemon.wait();
     good(&told);
