@@ -1,6 +1,8 @@
 //! The text of a `.dockerignore` becomes patterns, as `moby/patternmatcher`
 //! reads it. What they match is not decided here.
 
+use crate::pattern::clean;
+
 /// The patterns of an ignore file, in order.
 ///
 /// Lines that begin with `#` are comments. A pattern loses the space around it,
@@ -24,25 +26,6 @@ fn pattern(line: &str) -> String {
     let clean = clean(rest);
     let path = if clean.len() > 1 { clean.strip_prefix('/').unwrap_or(&clean) } else { &clean };
     format!("{bang}{path}")
-}
-
-/// Go's `filepath.Clean`.
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.join("/")) {
-        (true, path) => format!("/{path}"),
-        (false, path) if path.is_empty() => ".".to_owned(),
-        (false, path) => path,
-    }
 }
 
 #[cfg(test)]

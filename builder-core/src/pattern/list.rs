@@ -103,7 +103,8 @@ impl Patterns {
 }
 
 /// A path without what says nothing, as Go's `filepath.Clean` has it.
-fn clean(path: &str) -> String {
+#[must_use]
+pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -19,7 +19,7 @@ mod glob;
 mod list;
 
 pub use glob::{Pattern, is_glob};
-pub use list::{Matched, Patterns};
+pub use list::{Matched, Patterns, clean};
 
 /// A glob that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

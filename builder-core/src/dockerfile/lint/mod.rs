@@ -26,7 +26,7 @@ use super::directives;
 use super::expand::{Expanded, Expander};
 use super::expose::Ports;
 use crate::frontend::{Diagnostic, SourceFile, Span};
-use crate::pattern::Patterns;
+use crate::pattern::{Patterns, clean};
 use crate::plan::Location;
 
 pub use rules::{RULES, Rule};
@@ -392,23 +392,4 @@ fn similar<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
     let near = names.filter(|name| short(word) && short(name) && *name != word);
     let near = near.map(|name| (strsim::levenshtein(word, name), name));
     near.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance < 3).map(|it| it.1)
-}
-
-/// A path without what says nothing, as Go's `filepath.Clean` has it.
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
 }
