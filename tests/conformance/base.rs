@@ -110,7 +110,7 @@ fn config(more: Value) -> Value {
 fn loaded_config() -> Value {
     json!({
         "User": "app",
-        "WorkingDir": "/work",
+        "WorkingDir": "/worktop",
         "Entrypoint": ["/bin/entry"],
         "Cmd": ["arg"],
         "Volumes": { "/data": {} },
@@ -303,7 +303,7 @@ fn loaded_layer() -> Vec<u8> {
         file 0755 0:0 bin/entry #!/bin/sh\\nexec echo \"$@\"\\n
         dir 0755 0:0 data/
         file 0644 0:0 data/seed seed\\n
-        dir 0755 1000:1000 work/",
+        dir 0755 1000:1000 worktop/",
     ))
 }
 
