@@ -12,12 +12,12 @@
 //! source are copied as links. Directories below a source give mode and owner
 //! to those that they merge with. What is missing of the destination's
 //! directories gets the owner that is asked for, and the mode where that is
-//! octal, else 0755.
+//! octal, else 0755; 0755 too where it is made for an archive to be unpacked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::draft::{Content, Draft, kind};
+use super::draft::{Content, Draft, Group, Linked, kind};
 use super::name;
 use super::unpack::{Archive, Archives, Unpacker};
 use super::walk::Limits;
@@ -61,6 +61,8 @@ pub(super) struct Copier<'a, 'd> {
     pub(super) excludes: Patterns,
     pub(super) owner: Option<(u32, u32)>,
     pub(super) draft: &'a mut Draft<'d>,
+    /// Which of the sources that were found is copied now.
+    at: usize,
 }
 
 /// Resolves a copy, and gives the archives that it takes files from. Names of
@@ -74,11 +76,10 @@ pub(super) fn copy(
     let excludes = Patterns::new(&op.exclude)?;
     let owner = owner(names, op.owner.as_deref())?;
     let archives = Archives::default();
-    let mut copier = Copier { op, inputs, unpacker, archives, excludes, owner, draft };
+    let mut copier = Copier { op, inputs, unpacker, archives, excludes, owner, draft, at: 0 };
     let found = copier.sources()?;
-    if found.is_empty() {
-        return Ok(copier.archives);
-    }
+    let Some(first) = found.first() else { return Ok(copier.archives) };
+    let made = copier.made(first);
     let clean = name::absolute(cwd, &op.dest);
     let dest = copier.draft.resolve(&name::path(&op.dest, &clean)?)?;
     let is_dir = dest.node.as_ref().is_some_and(Node::is_dir);
@@ -87,9 +88,9 @@ pub(super) fn copy(
     if into && !is_dir && dest.node.is_some() {
         return Err(FileOpError::NotADirectory { path: dest.path.display() });
     }
-    copier.draft.parents_as(&dest.path, &copier.made())?;
+    copier.draft.parents_as(&dest.path, &made)?;
     if into {
-        copier.destination(&dest.path)?;
+        copier.destination(&dest.path, &made)?;
     }
     let at = |name: &[u8]| match into {
         true => dest.path.join(name).map_err(|source| {
@@ -98,8 +99,9 @@ pub(super) fn copy(
         }),
         false => Ok(dest.path.clone()),
     };
-    for found in found {
-        match &found {
+    for (number, found) in found.iter().enumerate() {
+        copier.at = number;
+        match found {
             Found::Archive(archive) => copier.unpack(archive.clone(), &dest.path)?,
             Found::Inline { name, content } => copier.inline(content, &at(name.as_bytes())?)?,
             Found::Below { input, path, include } => {
@@ -107,7 +109,7 @@ pub(super) fn copy(
                 copier.directory((*input, path), &dest.path, limits)?;
             }
             Found::Named { input, path, node, .. } if node.is_dir() => {
-                copier.destination(&dest.path)?;
+                copier.destination(&dest.path, &made)?;
                 let limits = copier.limits(path, None);
                 copier.directory((*input, path), &dest.path, limits)?;
             }
@@ -231,10 +233,13 @@ impl<'a> Copier<'a, '_> {
         Ok(())
     }
 
-    /// What directories get that are made for the rest to have a place.
-    fn made(&self) -> Meta {
-        let mode = self.op.mode.as_ref().and_then(Mode::as_octal).unwrap_or(0o755);
-        self.draft.meta(mode & 0o777, self.owner)
+    /// What directories get that are made for the first source to have a place.
+    fn made(&self, first: &Found<'_>) -> Meta {
+        let mode = match first {
+            Found::Archive(_) => None,
+            _ => self.op.mode.as_ref().and_then(Mode::as_octal),
+        };
+        self.draft.meta(mode.unwrap_or(0o755) & 0o777, self.owner)
     }
 
     pub(super) fn meta(
@@ -291,23 +296,36 @@ impl<'a> Copier<'a, '_> {
             Kind::File { .. } => Content::Copied(input, from.clone()),
             _ => Content::Nothing,
         };
-        let linked = matches!(kind, Kind::File { .. }) && !self.input(input)?.is_context;
+        let group = match kind {
+            Kind::File { .. } => self.group((input, from), node)?,
+            _ => None,
+        };
         self.draft.put(to, meta, kind, content)?;
-        let group = node.links.as_ref().filter(|_| linked);
-        let group = group.map(|links| (input, links.first.clone()));
         if let Some(item) = self.draft.items.get_mut(to) {
             item.group = group;
         }
         Ok(())
     }
 
+    /// Whose name a file is, if it may have others in what is copied.
+    fn group(
+        &self,
+        (input, from): (usize, &LayerPath),
+        node: &Node,
+    ) -> Result<Option<Group>, FileOpError> {
+        let file = match &node.links {
+            Some(links) => Some(Linked::First(links.first.clone())),
+            None => self.input(input)?.tree.host_file(from)?.map(Linked::Host),
+        };
+        Ok(file.map(|file| Group { source: self.at, file }))
+    }
+
     /// The directory that content is copied into: made where it is not there.
-    fn destination(&mut self, to: &LayerPath) -> Result<(), FileOpError> {
+    fn destination(&mut self, to: &LayerPath, made: &Meta) -> Result<(), FileOpError> {
         if self.draft.existing(to)?.is_some() {
             return Ok(());
         }
-        let meta = self.made();
-        self.draft.put_directory(to, meta)
+        self.draft.put_directory(to, made.clone())
     }
 
     fn limits<'l>(&self, from: &LayerPath, include: Option<&'l Patterns>) -> Limits<'l> {
@@ -317,7 +335,7 @@ impl<'a> Copier<'a, '_> {
 
 /// Makes names of one file links to the first that was copied.
 fn link(draft: &mut Draft<'_>) {
-    let mut first: HashMap<(usize, LayerPath), LayerPath> = HashMap::new();
+    let mut first: HashMap<Group, LayerPath> = HashMap::new();
     for (path, item) in &mut draft.items {
         let Some(group) = item.group.clone() else { continue };
         match first.get(&group) {

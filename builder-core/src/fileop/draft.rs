@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::FileOpError;
 use crate::digest::ContentDigest;
 use crate::layer::{Change, Kind, LayerPath, Meta, Mtime};
-use crate::view::{Node, NodeKind, Tree, TreeError, lookup};
+use crate::view::{HostFile, Node, NodeKind, Tree, TreeError, lookup};
 
 /// Where the bytes of an entry come from.
 #[derive(Clone)]
@@ -27,8 +27,27 @@ pub(super) enum Content {
 pub(super) struct Item {
     pub change: Change,
     pub content: Content,
-    /// The input and the first name there of the file's link group.
-    pub group: Option<(usize, LayerPath)>,
+    /// Whose names become links to one another.
+    pub group: Option<Group>,
+}
+
+/// A file of which a source has several names. Names that other sources of the
+/// same copy have of it are files of their own, as under BuildKit, which makes
+/// one copy after the other.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    /// Which of the sources, in the order in which they are copied.
+    pub source: usize,
+    pub file: Linked,
+}
+
+/// What such a file is known by.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Linked {
+    /// Its first name in a tree that knows all of them.
+    First(LayerPath),
+    /// That of the host, where they are found one by one.
+    Host(HostFile),
 }
 
 /// A digest that is not known yet.

@@ -8,7 +8,7 @@
 //! Invariant: paths of the target are resolved inside it, sources inside theirs;
 //! content that is not what the key says is an error and leaves no layer.
 //!
-//! Limitations: hard links are kept among the regular files of one operation;
+//! Limitations: hard links are kept among the regular files of one source;
 //! sockets are left out.
 
 mod copy;

@@ -1,5 +1,7 @@
 //! What each operation makes of a target, as tables.
 
+mod links;
+
 use std::io::Read as _;
 
 use proptest::prelude::*;

@@ -169,7 +169,21 @@ pub trait Tree: Send + Sync {
     fn host_mtime(&self, _path: &LayerPath) -> Result<Option<Mtime>, TreeError> {
         Ok(None)
     }
+    /// The host's file that a regular file is, where that has several names and
+    /// the tree does not know all of them (`links`); `None` elsewhere.
+    ///
+    /// # Errors
+    /// Where the host's file cannot be looked at.
+    fn host_file(&self, _path: &LayerPath) -> Result<Option<HostFile>, TreeError> {
+        Ok(None)
+    }
 }
+
+/// A file of the host as it was seen once: equal for two names only where both
+/// were names of it, and nothing changed it between. Not to be kept: another
+/// build, and another machine, know the same file by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HostFile(pub [u64; 7]);
 
 struct FromStart {
     file: Arc<dyn ReadAt>,

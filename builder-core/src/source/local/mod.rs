@@ -1,9 +1,10 @@
 //! A directory of this host as a tree: the build context.
 //!
 //! In: a root, looked at only where it is asked. Out: a [`Tree`] with owners
-//! 0:0 and the constant time. Sockets are skipped; hard links are files of
-//! their own; extended attributes are not taken. What a list of patterns leaves
-//! out is not there.
+//! 0:0 and the constant time. Sockets are skipped; extended attributes are not
+//! taken. Since no more is looked at than is asked for, nodes know of no hard
+//! links; [`Tree::host_file`] says which names are one file. What a list of
+//! patterns leaves out is not there.
 //!
 //! Invariant: what was seen of a path first holds as long as the tree lives.
 //! What is handed out has the digest that [`Tree::content`] told, or reading
@@ -32,7 +33,7 @@ use crate::layer::{LayerPath, Meta, Mtime};
 use crate::pattern::{PatternError, Patterns};
 use crate::rooted::Root;
 use crate::store::{Store, StoreError};
-use crate::view::{Node, NodeKind, ReadAt, Tree, TreeError};
+use crate::view::{HostFile, Node, NodeKind, ReadAt, Tree, TreeError};
 
 /// Up to this size a file is read at once to be hashed.
 const SMALL: u64 = 64 << 10;
@@ -75,6 +76,8 @@ struct Seen {
     node: Node,
     signature: Signature,
     mtime: Mtime,
+    /// Whether the host's file has several names, be they in the context or not.
+    is_linked: bool,
 }
 
 #[derive(Debug, Default)]
@@ -316,7 +319,9 @@ impl Seen {
     fn new(stat: &Stat, target: Option<Vec<u8>>) -> Option<Self> {
         let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
         let mtime = Mtime { secs: stat.st_mtime, nanos };
-        Some(Self { node: node(stat, target)?, signature: Signature::of(stat), mtime })
+        let (node, signature) = (node(stat, target)?, Signature::of(stat));
+        let is_linked = stat.st_nlink > 1 && matches!(node.kind, NodeKind::File { .. });
+        Some(Self { node, signature, mtime, is_linked })
     }
 }
 
@@ -440,5 +445,10 @@ impl Tree for ContextTree {
 
     fn host_mtime(&self, path: &LayerPath) -> Result<Option<Mtime>, TreeError> {
         Ok(self.seen(path)?.map(|seen| seen.mtime))
+    }
+
+    fn host_file(&self, path: &LayerPath) -> Result<Option<HostFile>, TreeError> {
+        let linked = self.seen(path)?.filter(|seen| seen.is_linked);
+        Ok(linked.map(|seen| HostFile(seen.signature.0)))
     }
 }

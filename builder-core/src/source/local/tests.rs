@@ -133,3 +133,23 @@ fn links_loop_and_lead_nowhere_but_inside() {
     assert!(matches!(tree.list(&path("f")), Err(TreeError::Type { .. })));
     assert_eq!(tree.violation(), None);
 }
+
+#[test]
+fn names_of_one_file_are_told_and_only_those() {
+    let (dir, _place, store) = scene();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::hard_link(at("f"), at("d/twin")).expect("linked");
+    std::fs::write(at("alone"), "one").expect("written");
+    std::fs::write(at("edited"), "one").expect("written");
+    std::fs::hard_link(at("edited"), at("d/edited")).expect("linked");
+    let tree = ContextTree::open(Some(&store), dir.path()).expect("opened");
+    let file = |name: &str| tree.host_file(&path(name)).expect("looked");
+    assert!(file("f").is_some());
+    assert_eq!(file("f"), file("d/twin"));
+    assert_eq!((file("alone"), file("d"), file("nothing")), (None, None, None));
+    // A file that changed between two looks is not one that is known.
+    let before = file("edited");
+    std::fs::write(at("edited"), "other").expect("written");
+    assert_ne!(file("d/edited"), before);
+    assert_ne!(before, file("f"));
+}

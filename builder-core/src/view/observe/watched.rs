@@ -8,7 +8,7 @@ use super::pathset::Question;
 use super::recorder::Recorder;
 use crate::digest::ContentDigest;
 use crate::layer::{LayerPath, Mtime};
-use crate::view::{Node, ReadAt, Tree, TreeError};
+use crate::view::{HostFile, Node, ReadAt, Tree, TreeError};
 
 /// A tree whose questions a [`Recorder`] gets, as those of one number.
 pub struct Watched<'a> {
@@ -80,5 +80,9 @@ impl Tree for Watched<'_> {
 
     fn host_mtime(&self, path: &LayerPath) -> Result<Option<Mtime>, TreeError> {
         self.tree.host_mtime(path)
+    }
+
+    fn host_file(&self, path: &LayerPath) -> Result<Option<HostFile>, TreeError> {
+        self.tree.host_file(path)
     }
 }
