@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Schema,
     /// Write a first recipe
     Init(InitArgs),
-    /// Pin what the recipe takes from outside in recipe.lock
+    /// Pin what a recipe or Dockerfile takes from outside in recipe.lock or Dockerfile.lock
     Lock(RecipeArgs),
     /// Say what this host can do, and what to do about what is missing
     Doctor(FormatArgs),
@@ -130,11 +130,11 @@ pub(crate) struct ReuseArgs {
     #[arg(long)]
     pub(crate) retest: bool,
 
-    /// Take from outside only what recipe.lock pins
+    /// Take from outside only what the lock pins (see `phoenix lock`)
     #[arg(long)]
     pub(crate) locked: bool,
 
-    /// Ask registries which images names mean now, whatever the store and recipe.lock have
+    /// Ask registries which images names mean now, whatever the store and the lock have
     #[arg(long, conflicts_with = "locked")]
     pub(crate) pull: bool,
 
@@ -176,7 +176,7 @@ pub(crate) struct BuildArgs {
     pub(crate) annotations: Vec<(String, String)>,
 
     /// Also write the image elsewhere: type=oci|docker|tar|local,dest=PATH (`-` is standard
-    /// output; repeatable) or type=engine; records=true adds to oci what `rebase` needs, which
+    /// output; repeatable) or type=engine; PATH alone is a directory, `-` alone a tar of the files; records=true adds to oci what `rebase` needs, which
     /// tells paths and commands; type=registry[,name=NAME] sends it to a registry,
     /// type=image,name=NAME[,push=true] names it
     #[arg(short, long = "output", value_name = "SPEC", value_parser = output_spec)]

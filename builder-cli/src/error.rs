@@ -90,6 +90,11 @@ pub(crate) enum CliError {
         /// Which.
         dir: PathBuf,
     },
+    /// A lock lies beside a file, and there is none.
+    #[error(
+        "there is no place for a lock: it lies beside a recipe or Dockerfile, and this one is no file of this host"
+    )]
+    NoPlaceForLock,
     /// There is no Dockerfile in what is no directory.
     #[error("no Dockerfile {}, for the context {context}", path.display())]
     NoDockerfile {
@@ -258,6 +263,7 @@ impl CliError {
             | Self::RecipeExists { .. }
             | Self::SecretUnset { .. }
             | Self::StdoutTwice
+            | Self::NoPlaceForLock
             | Self::StdinTwice
             | Self::BadChecks { .. }
             | Self::CallOfRecipe
@@ -340,6 +346,7 @@ fn engine_exit(error: &EngineError) -> Exit {
         EngineError::Canceled => Exit::Interrupted,
         EngineError::NotReproducible { .. } | EngineError::WrongReuse { .. } => Exit::BuildFailed,
         EngineError::NoStage { .. } | EngineError::Tag(_) => Exit::Usage,
+        EngineError::Cause(StepCause::Locked { .. }) => Exit::Usage,
         EngineError::Exec(error) => exec_exit(error),
         _ => Exit::Trouble,
     }

@@ -270,12 +270,29 @@ fn field<'a>(fields: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
 const TYPES: &str = "oci, docker, tar, local, engine, image or registry";
 
 /// Reads `type=KIND,dest=PATH`, for `oci` with `records=true`; or
-/// `type=image|registry,name=NAME`, or `type=engine`.
+/// `type=image|registry,name=NAME`, or `type=engine`. As with `docker build` a path
+/// alone is a directory, `-` an archive of the files on standard output, an archive
+/// without `dest` goes there too, and `type=docker` without `dest` to the engine.
 pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
+    if let Some(dest) = path_alone(text) {
+        let kind = if dest == "-" { OutputKind::Tar } else { OutputKind::Local };
+        return Ok(OutputArg {
+            kind,
+            dest: dest.into(),
+            records: false,
+            names: vec![],
+            push: false,
+        });
+    }
     let fields = fields(text, &["type", "dest", "records", "name", "push"])?;
     let kind = field(&fields, "type").ok_or_else(|| format!("`type` is missing: {TYPES}"))?;
     let kind = OutputKind::from_str(kind, false)
         .map_err(|_| format!("unknown type `{kind}`: expected {TYPES}"))?;
+    let (kind, dest) = match (kind, field(&fields, "dest")) {
+        (OutputKind::Docker, None) => (OutputKind::Engine, ""),
+        (OutputKind::Oci | OutputKind::Tar, None) => (kind, "-"),
+        (_, dest) => (kind, dest.unwrap_or_default()),
+    };
     let flag = |key: &str| match field(&fields, key) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -283,29 +300,42 @@ pub(crate) fn output_spec(text: &str) -> Result<OutputArg, String> {
     };
     let names = field(&fields, "name").map(str::to_owned).into_iter().collect();
     let (records, push) = (flag("records")?, flag("push")? || kind == OutputKind::Registry);
-    let dest = PathBuf::from(field(&fields, "dest").unwrap_or_default());
-    let output = OutputArg { kind, dest, records, names, push };
-    let has = |key: &str| field(&fields, key).is_some();
-    match (kind, output.is_name()) {
+    let output = OutputArg { kind, dest: dest.into(), records, names, push };
+    fits(&output, |key| field(&fields, key).is_some())?;
+    Ok(output)
+}
+
+/// The path, where an output is nothing else.
+fn path_alone(text: &str) -> Option<&str> {
+    let is_path = !text.is_empty() && !text.contains(['=', ',']);
+    // A type that was meant as one is no directory.
+    let is_type = !text.contains('/') && OutputKind::from_str(text, false).is_ok();
+    Some(text).filter(|_| is_path && !is_type)
+}
+
+/// Whether the kind of output takes what is said of it.
+fn fits(output: &OutputArg, has: impl Fn(&str) -> bool) -> Result<(), String> {
+    let wrong = match (output.kind, output.is_name()) {
         (OutputKind::Engine, _) if has("dest") => {
-            Err("an engine has no `dest`: DOCKER_HOST says where it is".to_owned())
+            "an engine has no `dest`: DOCKER_HOST says where it is"
         }
-        (OutputKind::Engine, _) if has("name") || has("push") || records => {
-            Err("an engine gets the names of the image, and nothing else".to_owned())
+        (OutputKind::Engine, _) if has("name") || has("push") || output.records => {
+            "an engine gets the names of the image, and nothing else"
         }
-        (OutputKind::Engine, _) => Ok(output),
-        (_, true) if has("dest") => Err("an image that is named has no `dest`".to_owned()),
-        (_, false) if !has("dest") => Err("`dest` is missing".to_owned()),
+        (OutputKind::Engine, _) => return Ok(()),
+        (_, true) if has("dest") => "an image that is named has no `dest`",
+        (_, false) if output.dest.as_os_str().is_empty() => "`dest` is missing",
         (_, false) if has("name") || has("push") => {
-            Err("`name` and `push` go with type=image and type=registry".to_owned())
+            "`name` and `push` go with type=image and type=registry"
         }
-        (OutputKind::Oci, _) => Ok(output),
-        _ if records => Err("only an OCI layout can hold records".to_owned()),
+        (OutputKind::Oci, _) => return Ok(()),
+        _ if output.records => "only an OCI layout can hold records",
         (OutputKind::Local, _) if output.is_stdout() => {
-            Err("a directory cannot be written to standard output".to_owned())
+            "a directory cannot be written to standard output"
         }
-        _ => Ok(output),
-    }
+        _ => return Ok(()),
+    };
+    Err(wrong.to_owned())
 }
 
 /// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`; `type=file` or `type=env`
@@ -349,7 +379,7 @@ mod tests {
         for bad in [
             "",
             "oci",
-            "type=oci",
+            "type=local",
             "dest=x",
             "type=oci,dest=",
             "type=vhd,dest=x",
@@ -362,6 +392,23 @@ mod tests {
             "type=oci,dest=x,name=a",
             "type=image,records=true",
         ] {
+            assert!(output_spec(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn output_is_said_in_short_as_with_docker() {
+        let of = |text| {
+            let output = output_spec(text).expect("parses");
+            (output.kind, output.dest.display().to_string())
+        };
+        assert_eq!(of("out"), (OutputKind::Local, "out".to_owned()));
+        assert_eq!(of("./tar"), (OutputKind::Local, "./tar".to_owned()));
+        assert_eq!(of("-"), (OutputKind::Tar, "-".to_owned()));
+        assert_eq!(of("type=tar"), (OutputKind::Tar, "-".to_owned()));
+        assert_eq!(of("type=oci"), (OutputKind::Oci, "-".to_owned()));
+        assert_eq!(of("type=docker"), (OutputKind::Engine, String::new()));
+        for bad in ["tar", "registry", "out,push=true"] {
             assert!(output_spec(bad).is_err(), "{bad}");
         }
     }

@@ -219,6 +219,24 @@ RUN exit 1
 }
 
 #[test]
+fn outputs_are_said_in_short() {
+    let home = Home::new();
+    home.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /dir/file\n");
+    good(&home.run(&["build", "-q", "-o", "out"]));
+    assert!(home.path("out/dir/file").is_file());
+    for args in [&["build", "-o", "-"][..], &["build", "--output", "type=tar"]] {
+        let piped = home.command(args).output().expect("phoenix starts");
+        assert!(piped.status.success(), "{piped:?}");
+        let mut archive = tar::Archive::new(&piped.stdout[..]);
+        let entries = archive
+            .entries()
+            .expect("an archive")
+            .map(|entry| entry.expect("whole").path().expect("text").display().to_string());
+        assert_eq!(entries.collect::<Vec<_>>(), ["./", "dir/", "dir/file"]);
+    }
+}
+
+#[test]
 fn contexts_have_names() {
     let Some(home) = home() else { return };
     home.write("other/file", "of another");

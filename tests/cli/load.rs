@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::certificates;
 use crate::phoenix::{Home, Said, said};
 use crate::support::docker::Docker;
 use crate::support::podman::Podman;
@@ -125,7 +126,7 @@ fn docker_is_reached_over_tls_and_nobody_else() {
         return;
     }
     let Some(home) = home() else { return };
-    certificates(&home.path(""));
+    certificates::make(&home.path(""));
     let port = free_port();
     let at = |name: &str| home.path(name).display().to_string();
     let extra = [
@@ -168,31 +169,10 @@ fn docker_is_reached_over_tls_and_nobody_else() {
     let refused = build(Some(&at("bare")));
     assert_eq!(refused.code, Some(5), "{refused:?}");
     std::fs::create_dir(home.path("other")).expect("new");
-    certificates(&home.path("other"));
+    certificates::make(&home.path("other"));
     let refused = build(Some(&at("other")));
     assert_eq!(refused.code, Some(5), "{refused:?}");
     assert!(refused.stderr.contains("invalid peer certificate"), "{}", refused.stderr);
-}
-
-/// An authority, a certificate of 127.0.0.1, and one of a client.
-fn certificates(dir: &Path) {
-    let openssl = |args: &str| {
-        let mut command = Command::new("openssl");
-        tools::success(command.args(args.split(' ')).current_dir(dir));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    openssl(&format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -subj /CN=authority -days 2"));
-    for (name, key_name, extension) in [
-        ("server", "server-key", "subjectAltName=IP:127.0.0.1"),
-        ("cert", "key", "extendedKeyUsage=clientAuth"),
-    ] {
-        std::fs::write(dir.join("extension"), extension).expect("written");
-        openssl(&format!("req {key} -keyout {key_name}.pem -out request -subj /CN={name}"));
-        openssl(&format!(
-            "x509 -req -in request -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 \
-             -extfile extension -out {name}.pem"
-        ));
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 )]
 
 mod build;
+mod certificates;
 mod completions;
 mod concurrent;
 mod context_changes;

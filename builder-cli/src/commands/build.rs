@@ -12,12 +12,12 @@ use builder_core::layer::Compression;
 use builder_core::output::Dest;
 use builder_core::plan::Plan;
 use builder_core::solve::{Agent, LockMode, NoCache, StepReport, StepStatus};
-use builder_core::source::debian::LockFile;
 use builder_core::view::observe::Difference;
 use serde_json::{Value, json};
 
 use super::dockerfile::Found;
 use super::engine::Opener;
+use super::recipe::Reading;
 use crate::args::{Allowed, BuildArgs, CompressionArg, Progress, RecipeArgs, ReuseArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -71,7 +71,11 @@ pub(crate) fn once(
         for warning in &asked.warnings {
             view.event(Event::Warning { vertex: None, message: warning.clone() });
         }
-        write_files(args, engine.get()?.build_blocking(&asked.request, cancel)?)
+        let mut built = engine.get()?.build_blocking(&asked.request, cancel)?;
+        if built.new_lock.is_none() && asked.lock_is_new {
+            built.new_lock = Some(asked.request.lock);
+        }
+        write_files(args, built)
     });
     close(&*view, &built, settings);
     let built = built?;
@@ -152,6 +156,8 @@ pub(crate) struct Asked {
     pub(crate) request: BuildRequest,
     /// What the checks of a Dockerfile found, a line each.
     pub(crate) warnings: Vec<String>,
+    /// Whether reading it pinned what the lock does not.
+    lock_is_new: bool,
     /// A file that the request names and that goes with this.
     #[expect(dead_code, reason = "it is kept until the build has ended")]
     keeps: Option<tempfile::TempPath>,
@@ -164,8 +170,12 @@ pub(crate) fn request(
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Asked, CliError> {
-    let loaded =
-        super::recipe::load(recipe, reuse.target.as_deref(), reuse.pull, settings, engine)?;
+    let lock_mode = if reuse.locked { LockMode::Require } else { LockMode::Use };
+    let locks = super::recipe::locks(recipe, lock_mode)?;
+    let (target, pull) = (reuse.target.as_deref(), reuse.pull);
+    let how = Reading { target, pull, ..Reading::new(&locks) };
+    let loaded = super::recipe::load(recipe, how, settings, engine)?;
+    let (lock, lock_is_new) = locks.state();
     let mut plan = loaded.plan;
     let forbidden = [&reuse.no_cache[..], &reuse.no_cache_filter[..]].concat();
     known_steps(&forbidden, &plan)?;
@@ -183,12 +193,12 @@ pub(crate) fn request(
         paranoid: reuse.paranoid,
         secrets: secrets(&reuse.secrets, settings)?,
         created: created(recipe, settings)?,
-        lock: read_lock(recipe)?,
-        lock_mode: if reuse.locked { LockMode::Require } else { LockMode::Use },
+        lock,
+        lock_mode,
         pull: reuse.pull,
         ..BuildRequest::new(plan)
     };
-    Ok(Asked { request, warnings, keeps: loaded.keeps })
+    Ok(Asked { request, warnings, lock_is_new, keeps: loaded.keeps })
 }
 
 /// When the image says it was made: as the `SOURCE_DATE_EPOCH` of the build's
@@ -232,17 +242,6 @@ pub(crate) fn names(
         return Err(CliError::PushWhat);
     }
     Ok((tags, push))
-}
-
-/// The lock beside the recipe; an empty one where there is none.
-fn read_lock(recipe: &RecipeArgs) -> Result<LockFile, CliError> {
-    match files::read_text(&super::recipe::lock_path(recipe)) {
-        Ok(text) => Ok(LockFile::parse(&text)?),
-        Err(CliError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(LockFile::default())
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// `--no-cache` alone stands for all, whatever else is named.
@@ -315,8 +314,9 @@ pub(crate) fn secrets(
 }
 
 fn write_files(args: &BuildArgs, built: BuildResult) -> Result<BuildResult, CliError> {
-    if let Some(lock) = &built.new_lock {
-        files::write(&super::recipe::lock_path(&args.recipe), lock.to_text().as_bytes())?;
+    if let (Some(lock), Some(path)) = (&built.new_lock, super::recipe::lock_to_write(&args.recipe))
+    {
+        files::write(&path, lock.to_text().as_bytes())?;
     }
     write_metadata(args.metadata_file.as_deref(), &built)?;
     if let Some(path) = &args.iidfile {

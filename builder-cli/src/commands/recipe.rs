@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use builder_core::dockerfile::Warning;
 use builder_core::plan::Plan;
 use builder_core::recipe::{self, Params};
+use builder_core::solve::{LockMode, Locks};
+use builder_core::source::debian::LockFile;
 
 use super::dockerfile::{self, Found, find};
 use super::engine::Opener;
@@ -39,34 +41,73 @@ pub(crate) fn path(args: &RecipeArgs) -> PathBuf {
     }
 }
 
-/// Where the lock is: beside the recipe or Dockerfile.
-pub(crate) fn lock_path(args: &RecipeArgs) -> PathBuf {
-    match find(args) {
-        Found::Recipe(path) => path.with_extension("lock"),
-        Found::Dockerfile(Some(path)) if path.as_os_str() != dockerfile::STDIN => {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(".lock");
-            path.with_file_name(name)
-        }
-        Found::Dockerfile(_) => PathBuf::from("Dockerfile.lock"),
+/// How what is to be built is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// Of a Dockerfile: the stage that is wanted; the last one where `None`.
+    pub(crate) target: Option<&'a str>,
+    /// Of a Dockerfile: all stages are, whatever the target needs.
+    pub(crate) all_stages: bool,
+    /// Registries are asked for bases, whatever the store and the lock have.
+    pub(crate) pull: bool,
+    /// What names of images mean; what is found is put there.
+    pub(crate) locks: &'a Locks,
+}
+
+impl<'a> Reading<'a> {
+    /// As the last stage needs it, by what the lock or the store has.
+    pub(crate) fn new(locks: &'a Locks) -> Self {
+        Self { target: None, all_stages: false, pull: false, locks }
     }
 }
 
-/// Reads what `args` names; of a Dockerfile what `target` needs, and with `pull`
-/// registries are asked for its bases.
+/// Where the lock is: beside the recipe or Dockerfile. `None` where that is no
+/// file of this host.
+pub(crate) fn lock_path(args: &RecipeArgs) -> Option<PathBuf> {
+    match find(args) {
+        Found::Recipe(path) => Some(path.with_extension("lock")),
+        Found::Dockerfile(Some(path)) if path.as_os_str() != dockerfile::STDIN => {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".lock");
+            Some(path.with_file_name(name))
+        }
+        Found::Dockerfile(_) => None,
+    }
+}
+
+/// Where a build writes what it pinned. Beside a Dockerfile, and so in its
+/// context, it makes no file: only one that `phoenix lock` made is kept up.
+pub(crate) fn lock_to_write(args: &RecipeArgs) -> Option<PathBuf> {
+    let path = lock_path(args)?;
+    let is_recipe = matches!(find(args), Found::Recipe(_));
+    Some(path).filter(|path| is_recipe || path.exists())
+}
+
+/// What is pinned; nothing where there is no lock.
+pub(crate) fn locks(args: &RecipeArgs, mode: LockMode) -> Result<Locks, CliError> {
+    let Some(path) = lock_path(args) else {
+        return Ok(Locks::new(LockFile::default(), mode));
+    };
+    match files::read_text(&path) {
+        Ok(text) => Ok(Locks::new(LockFile::parse(&text)?, mode)),
+        Err(CliError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Locks::new(LockFile::default(), mode))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads what `args` names.
 pub(crate) fn load(
     args: &RecipeArgs,
-    target: Option<&str>,
-    pull: bool,
+    how: Reading<'_>,
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Loaded, CliError> {
     let found = find(args);
     dockerfile::tell_of_both(args, &found);
     match found {
-        Found::Dockerfile(path) => {
-            dockerfile::load(args, path.as_deref(), target, pull, settings, engine)
-        }
+        Found::Dockerfile(path) => dockerfile::load(args, path.as_deref(), how, settings, engine),
         Found::Recipe(path) => of_recipe(args, &path, settings),
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use builder_core::event::Silent;
 use builder_core::frontend::Diagnostic;
+use builder_core::solve::LockMode;
 use serde_json::{Value, json};
 
 use super::engine::Opener;
+use super::recipe::Reading;
 use crate::args::{Format, ValidateArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -17,7 +19,8 @@ use crate::{interrupt, output};
 pub(crate) fn run(args: &ValidateArgs, settings: &Settings) -> Result<Exit, CliError> {
     let loaded = interrupt::stoppable(|cancel| {
         let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
-        super::recipe::load(&args.recipe, None, false, settings, &engine)
+        let locks = super::recipe::locks(&args.recipe, LockMode::Use)?;
+        super::recipe::load(&args.recipe, Reading::new(&locks), settings, &engine)
     });
     let path = super::recipe::path(&args.recipe);
     match (args.format.format, loaded) {

@@ -14,7 +14,7 @@ use crate::image::WrittenImage;
 use crate::layer::Mtime;
 use crate::plan::Target;
 use crate::plan::op::{Op, Source};
-use crate::solve::{self, Locks, Session, Solved, State, Value, Wrong};
+use crate::solve::{self, LockMode, Locks, Session, Solved, State, Value, Wrong};
 use crate::source::debian::{self, LockFile};
 
 pub(super) fn build(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<BuildResult> {
@@ -69,21 +69,21 @@ pub(super) fn plan(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Re
 pub(super) fn lock(inner: &Inner, request: &BuildRequest, cancel: &Cancel) -> Result<LockFile> {
     let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
-    let mut lock = LockFile::default();
+    let locks = Locks::new(LockFile::default(), LockMode::Update);
     for vertex in request.plan.vertices() {
         match &vertex.op {
             Op::Source(Source::Debian(debian)) => {
                 let quiet = |_: debian::Progress| {};
                 let pinned = debian::resolve(debian, &inner.debian, &inner.store, &quiet)?;
-                lock.debian.insert(vertex.meta.stage.clone(), pinned);
+                locks.put(&vertex.meta.stage, pinned);
             }
             Op::Source(Source::Image { reference, digest: None, platform }) => {
-                resolve_image::lock(inner, reference, platform.as_deref(), cancel, &mut lock)?;
+                resolve_image::lock(inner, reference, platform.as_deref(), cancel, &locks)?;
             }
             _ => {}
         }
     }
-    Ok(lock)
+    Ok(locks.state().0)
 }
 
 fn target(request: &BuildRequest) -> Result<&Target> {

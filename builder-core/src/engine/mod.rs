@@ -46,6 +46,7 @@ use crate::exec::{Cancel, Executor, IdMap, RootKind, RunnerPath, Sandbox};
 use crate::image::Platform;
 use crate::registry;
 pub use crate::solve::Agent;
+use crate::solve::Locks;
 use crate::source::debian;
 use crate::store::Store;
 use crate::view::observe::Blind;
@@ -196,13 +197,20 @@ impl Engine {
         build::lock(&self.inner, request, cancel)
     }
 
-    /// Says which image a name means, and gives its config: the store's image,
-    /// else a registry's, of which no layer is fetched for that.
+    /// Says which image a name means, and gives its config: the one that
+    /// `locks` has, the store's, else a registry's, of which no layer is fetched
+    /// for that. What a registry says is put into `locks`.
     ///
     /// # Errors
-    /// [`Error`] where the name is none, or no such image is found.
-    pub fn resolve_image(&self, query: &ImageQuery, cancel: &Cancel) -> Result<ResolvedImage> {
-        resolve_image::resolve(&self.inner, query, cancel)
+    /// [`Error`] where the name is none, no such image is found, or the lock that
+    /// is required does not have it.
+    pub fn resolve_image(
+        &self,
+        query: &ImageQuery,
+        locks: &Locks,
+        cancel: &Cancel,
+    ) -> Result<ResolvedImage> {
+        resolve_image::resolve(&self.inner, query, locks, cancel)
     }
 
     /// Brings a base or a context in, unless it is there, and shows it.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::exec::Cancel;
 use crate::image::{ImageConfig, Platform};
 use crate::registry::{Reference, Registry, RegistryError};
-use crate::source::debian::LockFile;
+use crate::solve::{self, Locks, Meant};
 use crate::source::named;
 
 /// An image that is asked for by name.
@@ -31,37 +31,43 @@ pub struct ResolvedImage {
     pub config: ImageConfig,
 }
 
-pub(super) fn resolve(inner: &Inner, query: &ImageQuery, cancel: &Cancel) -> Result<ResolvedImage> {
+pub(super) fn resolve(
+    inner: &Inner,
+    query: &ImageQuery,
+    locks: &Locks,
+    cancel: &Cancel,
+) -> Result<ResolvedImage> {
     let ImageQuery { reference, platform, pull } = query;
     let reference: Reference = reference.parse()?;
     let platform = platform_of(inner, platform.as_deref())?;
     let inner = &inner.until(cancel);
     let _lease = inner.store.lease()?;
     let registry = Registry::new(&inner.registry, cancel)?;
-    let found = named::find(&inner.store, &registry, &reference, &platform, *pull)?;
-    let (name, digest) = (reference.name(), found.digest());
+    let name = reference.name();
+    let found = match solve::find(&inner.store, &registry, locks, (&reference, &platform), *pull)? {
+        Meant::Found(found) => found,
+        Meant::Pinned(digest) => {
+            let pinned = reference.with_digest(digest);
+            named::find(&inner.store, &registry, &pinned, &platform, false)?
+        }
+    };
+    let digest = found.digest();
     Ok(ResolvedImage { name, digest, config: found.into_config() })
 }
 
-/// Pins an image in `lock`: to what its registry has now; one that was built
-/// here, to what it is.
+/// Pins an image in `locks`, which are made anew: to what its registry has now;
+/// one that was built here, to what it is.
 pub(super) fn lock(
     inner: &Inner,
     reference: &str,
     platform: Option<&str>,
     cancel: &Cancel,
-    lock: &mut LockFile,
+    locks: &Locks,
 ) -> Result<()> {
     let reference: Reference = reference.parse()?;
-    if reference.digest().is_some() {
-        return Ok(());
-    }
     let platform = platform_of(inner, platform)?;
     let registry = Registry::new(&inner.registry, cancel)?;
-    let pull = !named::is_own(&inner.store, &reference)?;
-    let found = named::find(&inner.store, &registry, &reference, &platform, pull)?;
-    let platforms = lock.images.entry(reference.name()).or_default();
-    platforms.insert(platform.to_string(), found.digest());
+    solve::find(&inner.store, &registry, locks, (&reference, &platform), false)?;
     Ok(())
 }
 

@@ -90,7 +90,7 @@ pub enum StepCause {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// `--locked`, and the lock does not answer the recipe.
-    #[error("the lock {} the recipe: run `phoenix lock`", if *.stale { "no longer fits" } else { "does not hold this base of" })]
+    #[error("the lock {}: run `phoenix lock`", if *.stale { "no longer fits the recipe" } else { "does not hold this base" })]
     Locked {
         /// There is a lock, made from an older recipe.
         stale: bool,

@@ -54,6 +54,7 @@ pub use error::{StepCause, StepError};
 pub(crate) use links::steps_of;
 pub(crate) use rebase::{Onto, Rebase, Rebased, rebase};
 pub use report::{Detail, StepReport, StepStatus, Wrong};
+pub(crate) use run_image_source::{Meant, find};
 use session::Names;
 pub(crate) use session::Session;
 pub use session::{LockMode, Locks};

@@ -5,15 +5,15 @@
 //! what was brought in once needs no network while the name means the same.
 //!
 //! What a registry says of a name goes into the lock. What the store says does
-//! not: an image that was built here is at no registry, and a build that
-//! stands on it follows it.
+//! not, unless the lock is made anew: an image that was built here is at no
+//! registry, and a build that stands on it follows it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::error::StepCause;
 use super::run_source::found;
-use super::session::{LockMode, Step, lock};
+use super::session::{LockMode, Locks, Step, lock};
 use super::value::{Base, Value};
 use crate::cache::{Outcome, Record, SourceRecord};
 use crate::digest::BlobDigest;
@@ -22,6 +22,7 @@ use crate::image::{Image, Platform};
 use crate::plan::key::Parts;
 use crate::registry::{Reference, Registry, RegistryError};
 use crate::source::named::{self, Fetching, Found};
+use crate::store::Store;
 
 /// The part of a key that names an image's manifest.
 const CONTENT: &str = "content of the base";
@@ -79,30 +80,52 @@ fn pinned(
     platform: &Platform,
 ) -> Result<Option<BlobDigest>, StepCause> {
     let session = step.session;
-    if let Some(digest) = name.digest() {
-        return Ok(Some(digest));
+    match find(session.store, registry, session.locks, (name, platform), session.pull) {
+        Ok(Meant::Pinned(digest)) => Ok(Some(digest)),
+        Ok(Meant::Found(found)) => Ok(Some(found.digest())),
+        Err(StepCause::Registry(error)) if session.dry && error.is_network() => Ok(None),
+        Err(error) => Err(error),
     }
-    let (locks, of) = (session.locks, (name.name(), platform.to_string()));
-    // Steps on the same image must not get two answers.
+}
+
+/// What a name means.
+pub(crate) enum Meant {
+    /// This manifest, as it or the lock says; nobody was asked.
+    Pinned(BlobDigest),
+    /// What the store or the registry says.
+    Found(Found),
+}
+
+/// Says what a name means: as it says itself, as the lock has it, else as the
+/// store or the registry answers. What goes into the lock is put there.
+pub(crate) fn find(
+    store: &Store,
+    registry: &Registry,
+    locks: &Locks,
+    (name, platform): (&Reference, &Platform),
+    pull: bool,
+) -> Result<Meant, StepCause> {
+    if let Some(digest) = name.digest() {
+        return Ok(Meant::Pinned(digest));
+    }
+    let of = (name.name(), platform.to_string());
+    // Two that ask for the same image must not get two answers.
     let _alone = lock(locks.resolving());
     let locked = locks.image(&of);
     match (locks.mode(), locked) {
         (LockMode::Require, None) => return Err(StepCause::Locked { stale: false }),
-        (LockMode::Require, Some(digest)) => return Ok(Some(digest)),
-        (LockMode::Use, Some(digest)) if !session.pull => return Ok(Some(digest)),
+        (LockMode::Require, Some(digest)) => return Ok(Meant::Pinned(digest)),
+        (LockMode::Use, Some(digest)) if !pull => return Ok(Meant::Pinned(digest)),
         _ => {}
     }
-    match named::find(session.store, registry, name, platform, session.pull) {
-        Ok(Found::Here(image)) => Ok(Some(image.digest)),
-        Ok(Found::There(resolved)) => {
-            if locked != Some(resolved.digest) {
-                locks.put_image(of, resolved.digest);
-            }
-            Ok(Some(resolved.digest))
-        }
-        Err(error) if session.dry && error.is_network() => Ok(None),
-        Err(error) => Err(error.into()),
+    let anew = locks.mode() == LockMode::Update;
+    let pull = pull || (anew && !named::is_own(store, name)?);
+    let found = named::find(store, registry, name, platform, pull)?;
+    let from_registry = matches!(found, Found::There(_));
+    if anew || (from_registry && locked != Some(found.digest())) {
+        locks.put_image(of, found.digest());
     }
+    Ok(Meant::Found(found))
 }
 
 /// The sentence for a base that is not what it was in the build before.

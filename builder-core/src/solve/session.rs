@@ -94,7 +94,7 @@ impl Locks {
         file.1 = true;
     }
 
-    pub(super) fn put(&self, stage: &str, new: Lock) {
+    pub(crate) fn put(&self, stage: &str, new: Lock) {
         let mut file = lock(&self.file);
         file.0.debian.insert(stage.to_owned(), new);
         file.1 = true;

@@ -123,3 +123,52 @@ fn bases_that_nobody_has_are_named_by_the_step_that_wants_them() {
     let said = home.run(&["build"]);
     assert!(said.stderr.contains("`pdp11` is not a platform"), "{said:?}");
 }
+
+#[test]
+fn bases_of_a_dockerfile_are_locked_where_that_is_asked_for() {
+    let Some(server) = Server::open() else { return };
+    let (maker, home) = (Home::new(), Home::new());
+    let (base, tools) = (server.name("base:1"), server.name("tools:1"));
+    let first = image(&maker, &base, "first", &["--push"]);
+    let tool = image(&maker, &tools, "tool", &["--push"]);
+    let text = format!(
+        "FROM {tools} AS unneeded\nFROM {base}\nCOPY --from={tools} /file /tool\nLABEL a=b\n"
+    );
+    home.write("Dockerfile", &text);
+    let lock = || std::fs::read_to_string(home.path("Dockerfile.lock")).expect("a lock");
+
+    // It would lie in the context.
+    well(&home, &["build", "-q", "-t", "app"]);
+    assert!(!home.path("Dockerfile.lock").exists());
+    let said = home.run(&["build", "--locked"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    let told = ["run `phoenix lock`", "Dockerfile:2:"];
+    assert!(told.iter().all(|text| said.stderr.contains(text)), "{said:?}");
+
+    let said = well(&home, &["lock"]);
+    assert!(said.contains("wrote") && said.contains("Dockerfile.lock"), "{said}");
+    assert!([&base, &tools, &first, &tool].iter().all(|text| lock().contains(text.as_str())));
+    let second = image(&maker, &base, "second", &["--push"]);
+    // In a store that has nothing, too.
+    for store in [&[][..], &["--store", "other"]] {
+        let args = [&["build", "-q", "-t", "app", "--locked"], store].concat();
+        well(&home, &args);
+        assert_eq!(well(&home, &[&["cat", "app", "/file"], store].concat()), "first");
+        let told = well(&home, &[&["inspect", "app"], store].concat());
+        assert!(told.contains(&first), "{told}");
+    }
+    let asked = server.asked_by(|| drop(well(&home, &["build", "-q", "--locked"])));
+    assert_eq!(asked, Vec::<String>::new());
+
+    // A lock that is there is kept up.
+    let reason = format!("base {base} changed: {}… -> {}…", &first[..19], &second[..19]);
+    let said = home.run(&["build", "--pull", "-t", "app"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stderr.contains(&reason), "{said:?}");
+    assert!(lock().contains(&second) && !lock().contains(&first));
+    assert_eq!(well(&home, &["cat", "app", "/file"]), "second");
+
+    let said = home.run(&["lock", "-f", "-"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("no place for a lock"), "{said:?}");
+}

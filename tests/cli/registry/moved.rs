@@ -2,7 +2,9 @@
 
 use super::server::{Server, copy, digest, layout};
 use super::{blobs, image, well};
-use crate::phoenix::Home;
+use crate::certificates;
+use crate::phoenix::{Home, said};
+use crate::support::tools;
 
 fn sent(asked: &[String]) -> usize {
     asked.iter().filter(|asked| !asked.starts_with("GET") && !asked.starts_with("HEAD")).count()
@@ -34,6 +36,61 @@ fn what_skopeo_pushed_is_pulled_in_every_format() {
         assert_eq!(well(&home, &["push", "-q", &name, &back]), digest(&url), "{tag}");
         assert_eq!(digest(&server.url(&format!("back:{tag}"))), digest(&url), "{tag}");
     }
+}
+
+#[test]
+fn layers_that_are_not_compressed_are_pulled_and_built_on() {
+    let Some(server) = Server::open() else { return };
+    let maker = Home::new();
+    image(&maker, "made:1", "plain", &["-o", "type=oci,dest=made"]);
+    let plain = format!("dir:{}", maker.path("plain").display());
+    copy(&["--dest-decompress", &layout(&maker.path("made")), &plain]);
+    let url = server.url("plain:1");
+    copy(&["--preserve-digests", &plain, &url]);
+    let home = Home::new();
+    let name = server.name("plain:1");
+    assert_eq!(well(&home, &["pull", "-q", &name]), digest(&url));
+    assert_eq!(well(&home, &["cat", &name, "/file"]), "plain");
+    let hash = digest(&url).replace("sha256:", "");
+    let manifest = home.path(".local/share/phoenix/blobs/sha256").join(hash);
+    let manifest = std::fs::read_to_string(manifest).expect("a blob");
+    assert!(!manifest.contains("gzip") && !manifest.contains("zstd"), "{manifest}");
+    // And away again as they are, below a layer of ours.
+    home.write("Dockerfile", &format!("FROM {name}\nCOPY Dockerfile /more\n"));
+    let upper = server.name("upper:1");
+    let made = well(&home, &["build", "-q", "-t", &upper, "--push"]);
+    assert_eq!(digest(&server.url("upper:1")), made);
+    let other = Home::new();
+    assert_eq!(well(&other, &["pull", "-q", &upper]), made);
+    assert_eq!(well(&other, &["cat", &upper, "/file"]), "plain");
+}
+
+#[test]
+fn a_registry_with_tls_is_believed_if_an_authority_of_this_host_is() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    if !tools::have(&["openssl"]) {
+        return;
+    }
+    certificates::make(dir.path());
+    let Some(server) = Server::encrypted(dir.path()) else { return };
+    let (home, other) = (Home::new(), Home::new());
+    let name = server.far_name("app:1");
+    let made = image(&home, "app", "x", &[]);
+    let trusting = |home: &Home, args: &[&str]| {
+        let authority = dir.path().join("ca.pem");
+        said(home.command(args).env("SSL_CERT_FILE", authority).output().expect("it starts"))
+    };
+    let pushed = trusting(&home, &["push", "-q", "app", &name]);
+    assert_eq!((pushed.code, pushed.stdout.trim()), (Some(0), made.as_str()), "{pushed:?}");
+    let pulled = trusting(&other, &["pull", "-q", &name]);
+    assert_eq!((pulled.code, pulled.stdout.trim()), (Some(0), made.as_str()), "{pulled:?}");
+    // Not by anybody else.
+    let refused = home.run(&["push", "-q", "app", &name]);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("certificate"), "{refused:?}");
+    let args = ["pull", "-q", &name, "--insecure-registry", "0.0.0.0"];
+    let refused = trusting(&Home::new(), &args);
+    assert_eq!(refused.code, Some(5), "it does not speak without TLS: {refused:?}");
 }
 
 #[test]

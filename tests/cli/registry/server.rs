@@ -20,7 +20,7 @@ const TRIES: u32 = 600;
 impl Server {
     /// One for everybody; `None` where something is not installed (said loudly).
     pub(super) fn open() -> Option<Self> {
-        tools::have(&["docker-registry", "skopeo"]).then(|| Self::start(""))
+        tools::have(&["docker-registry", "skopeo"]).then(|| Self::start("", None))
     }
 
     /// One for `user` with `password` only.
@@ -28,17 +28,27 @@ impl Server {
         if !tools::have(&["docker-registry", "skopeo", "htpasswd"]) {
             return None;
         }
-        Some(Self::start(&tools::run("htpasswd", ["-Bbn", user, password])))
+        Some(Self::start(&tools::run("htpasswd", ["-Bbn", user, password]), None))
     }
 
-    fn start(passwords: &str) -> Self {
+    /// One that speaks TLS, with the certificate and key of this directory.
+    pub(super) fn encrypted(certificates: &Path) -> Option<Self> {
+        tools::have(&["docker-registry", "skopeo", "openssl"])
+            .then(|| Self::start("", Some(certificates)))
+    }
+
+    fn start(passwords: &str, certificates: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let port = port.expect("a port is free").port();
         let place = dir.path().display();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info, formatter: text}}\nstorage: {{filesystem: {{rootdirectory: {place}/data}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n"
+            "version: 0.1\nlog: {{level: info, formatter: text}}\nstorage: {{filesystem: {{rootdirectory: {place}/data}}}}\nhttp:\n  addr: \"127.0.0.1:{port}\"\n"
         );
+        if let Some(dir) = certificates.map(Path::display) {
+            config +=
+                &format!("  tls: {{certificate: {dir}/server.pem, key: {dir}/server-key.pem}}\n");
+        }
         if !passwords.is_empty() {
             std::fs::write(dir.path().join("passwords"), passwords).expect("written");
             config += &format!("auth: {{htpasswd: {{realm: test, path: {place}/passwords}}}}\n");
@@ -71,6 +81,11 @@ impl Server {
     /// A name there.
     pub(super) fn name(&self, rest: &str) -> String {
         format!("localhost:{}/{rest}", self.port)
+    }
+
+    /// A name there by an address that is not taken for this machine, though it is.
+    pub(super) fn far_name(&self, rest: &str) -> String {
+        format!("0.0.0.0:{}/{rest}", self.port)
     }
 
     /// `docker://` and a name there.

@@ -6,12 +6,14 @@ use builder_core::dockerfile::call::{self, Outline, Report};
 use builder_core::dockerfile::lint::Checks;
 use builder_core::dockerfile::{self, Options, Warning};
 use builder_core::event::Silent;
+use builder_core::solve::LockMode;
 use serde::Serialize;
 
 use super::super::engine::Opener;
+use super::super::recipe::{Reading, locks};
 use super::resolver::Images;
 use super::{Found, Read, find, read, wrong};
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, RecipeArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::Settings;
@@ -36,7 +38,7 @@ pub(crate) fn call(args: &BuildArgs, how: CallArg, settings: &Settings) -> Resul
                 shown(&outline(&asked)?, how.json)?;
                 Ok(Exit::Done)
             }
-            CallMethod::Check => check(asked, &engine, how.json),
+            CallMethod::Check => check(asked, &args.recipe, &engine, how.json),
             CallMethod::Build => Ok(Exit::Done), // nothing is asked for
         }
     })
@@ -59,11 +61,17 @@ fn outline(asked: &Read) -> Result<Outline, CliError> {
 
 /// All stages are looked at, also what the target does not need. Fails where
 /// there is anything to tell.
-fn check(asked: Read, engine: &Opener<'_>, json: bool) -> Result<Exit, CliError> {
+fn check(
+    asked: Read,
+    recipe: &RecipeArgs,
+    engine: &Opener<'_>,
+    json: bool,
+) -> Result<Exit, CliError> {
     let Read { source, file, options, checks: instead, .. } = asked;
     let options = Options { all_stages: true, ..options };
     let mut checks = Checks::new(&file, &source, instead.as_ref());
-    let mut images = Images::new(engine, false);
+    let locks = locks(recipe, LockMode::Use)?;
+    let mut images = Images::new(engine, Reading::new(&locks));
     let lowered = dockerfile::lower(&file, &source, &options, &mut images, &mut checks);
     let error = lowered.err();
     let warnings = checks.finish();

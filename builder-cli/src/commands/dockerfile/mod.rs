@@ -20,7 +20,7 @@ use self::context::Given;
 pub(crate) use self::find::{Found, STDIN, file_in, find, tell_of_both};
 use self::resolver::Images;
 use super::engine::Opener;
-use super::recipe::Loaded;
+use super::recipe::{Loaded, Reading};
 use crate::args::RecipeArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -64,15 +64,15 @@ fn read(
 pub(crate) fn load(
     args: &RecipeArgs,
     path: Option<&Path>,
-    target: Option<&str>,
-    pull: bool,
+    how: Reading<'_>,
     settings: &Settings,
     engine: &Opener<'_>,
 ) -> Result<Loaded, CliError> {
-    let read = read(args, path, target, settings, engine)?;
+    let read = read(args, path, how.target, settings, engine)?;
     let Read { source, file, options, checks: instead, recipe_id, keeps } = read;
+    let options = Options { all_stages: how.all_stages, ..options };
     let mut checks = Checks::new(&file, &source, instead.as_ref());
-    let mut images = Images::new(engine, pull);
+    let mut images = Images::new(engine, how);
     let lowered = dockerfile::lower(&file, &source, &options, &mut images, &mut checks);
     let Lowered { plan, secrets: _ } =
         lowered.map_err(|diagnostic| match images.failed.take() {

@@ -6,6 +6,7 @@ use builder_core::image::ImageConfig;
 use builder_core::plan::op::Source;
 
 use super::super::engine::Opener;
+use super::super::recipe::Reading;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::{diagnostic, hints};
@@ -13,14 +14,14 @@ use crate::{diagnostic, hints};
 /// Asks the store and registries.
 pub(super) struct Images<'a> {
     engine: &'a Opener<'a>,
-    pull: bool,
+    how: Reading<'a>,
     /// What an answer failed with.
     pub failed: Option<CliError>,
 }
 
 impl<'a> Images<'a> {
-    pub(super) fn new(engine: &'a Opener<'a>, pull: bool) -> Self {
-        Self { engine, pull, failed: None }
+    pub(super) fn new(engine: &'a Opener<'a>, how: Reading<'a>) -> Self {
+        Self { engine, how, failed: None }
     }
 
     fn ask(&self, wanted: &Wanted) -> Result<Base, CliError> {
@@ -28,8 +29,8 @@ impl<'a> Images<'a> {
         match wanted {
             Wanted::Image { reference, platform } => {
                 let (reference, platform) = (reference.clone(), platform.clone());
-                let query = ImageQuery { reference, platform, pull: self.pull };
-                let found = engine.resolve_image(&query, self.engine.cancel)?;
+                let query = ImageQuery { reference, platform, pull: self.how.pull };
+                let found = engine.resolve_image(&query, self.how.locks, self.engine.cancel)?;
                 Ok(Base { digest: Some(found.digest), ..base(found.name, &found.config) })
             }
             Wanted::Layout { path, tag } => {

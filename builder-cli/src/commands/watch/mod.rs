@@ -35,7 +35,9 @@ pub(crate) fn run(args: &BuildArgs, settings: &Settings) -> Result<Exit, CliErro
     changes.ignore(written(args, settings)?);
     changes.follow_all_below(&args.recipe.dir)?;
     changes.follow_file(&super::recipe::path(&args.recipe))?;
-    changes.follow_file(&super::recipe::lock_path(&args.recipe))?;
+    if let Some(lock) = super::recipe::lock_path(&args.recipe) {
+        changes.follow_file(&lock)?;
+    }
     let mut built = None;
     loop {
         let ended = round(args, settings, &interrupt, &mut changes, &mut built);
@@ -74,7 +76,8 @@ fn round(
 ) -> Result<bool, CliError> {
     let text = |path: &Path| files::read(path, 4 << 20).ok();
     let lock = super::recipe::lock_path(&args.recipe);
-    let now = Texts { recipe: text(&super::recipe::path(&args.recipe)), lock: text(&lock) };
+    let lock_text = || lock.as_deref().and_then(text);
+    let now = Texts { recipe: text(&super::recipe::path(&args.recipe)), lock: lock_text() };
     let engine = Opener::new(settings, None, Arc::new(Silent), &interrupt.cancel);
     let asked = super::build::request(&args.recipe, &args.reuse, settings, &engine)?;
     follow(&asked.request.plan, changes)?;
@@ -92,7 +95,7 @@ fn round(
         _ => output::line(&plan)?,
     }
     super::build::once(args, settings, interrupt)?;
-    *built = Some(Texts { lock: text(&lock), ..now });
+    *built = Some(Texts { lock: lock_text(), ..now });
     Ok(true)
 }
 
