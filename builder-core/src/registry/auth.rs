@@ -1,8 +1,8 @@
 //! Credentials, where Docker and Podman keep them.
 //!
 //! In: the files that the caller names. Out: what the first of them has for a
-//! registry: a name and a password, from the file itself or from the helper
-//! program that it names.
+//! registry: a name and a password or an identity token, from the file itself or
+//! from the helper program that it names.
 //!
 //! Limitation: a helper is waited for.
 
@@ -23,11 +23,34 @@ const MAX_FILE: u64 = 4 << 20;
 const DOCKER: [&str; 4] =
     ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// The credentials for the registry of `reference`; none where nobody has any.
+/// As whom a registry is spoken to.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(super) enum Credentials {
+    /// As nobody.
+    Nobody,
+    /// A name and a password.
+    Password(String, String),
+    /// A token that the registry's token service gives tokens for; Docker calls
+    /// it an identity token.
+    Identity(String),
+}
+
+impl Credentials {
+    /// As `oci-client` knows them, which does not know identity tokens.
+    pub(super) fn of_client(&self) -> RegistryAuth {
+        match self {
+            Self::Password(user, password) => RegistryAuth::Basic(user.clone(), password.clone()),
+            Self::Nobody | Self::Identity(_) => RegistryAuth::Anonymous,
+        }
+    }
+}
+
+/// The credentials for the registry of `reference`.
 pub(super) fn credentials(
     settings: &Settings,
     reference: &Reference,
-) -> Result<RegistryAuth, RegistryError> {
+) -> Result<Credentials, RegistryError> {
     for path in &settings.auth_files {
         let fail = |reason: String| RegistryError::Credentials { path: path.clone(), reason };
         let Some(bytes) = read(path).map_err(|error| fail(error.to_string()))? else { continue };
@@ -35,21 +58,16 @@ pub(super) fn credentials(
             .map_err(|error| fail(format!("line {}: it is no JSON", error.line())))?;
         match docker_credential::get_credential_from_reader(&*bytes, &server(&file, reference)) {
             Ok(DockerCredential::UsernamePassword(user, password)) => {
-                return Ok(RegistryAuth::Basic(user, password));
+                return Ok(Credentials::Password(user, password));
             }
-            Ok(DockerCredential::IdentityToken(_)) => {
-                let registry = reference.registry();
-                return Err(fail(format!(
-                    "it has an identity token for {registry}; a name and a password are needed"
-                )));
-            }
+            Ok(DockerCredential::IdentityToken(token)) => return Ok(Credentials::Identity(token)),
             Err(CredentialRetrievalError::NoCredentialConfigured) => {}
             Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. })
                 if is_unknown(&stdout) || is_unknown(&stderr) => {}
             Err(error) => return Err(fail(reason(&error, reference))),
         }
     }
-    Ok(RegistryAuth::Anonymous)
+    Ok(Credentials::Nobody)
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -121,7 +139,7 @@ fn reason(error: &CredentialRetrievalError, reference: &Reference) -> String {
 mod tests {
     use super::*;
 
-    fn found(file: &str, name: &str) -> Result<RegistryAuth, String> {
+    fn found(file: &str, name: &str) -> Result<Credentials, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("config.json");
         std::fs::write(&path, file).expect("written");
@@ -131,8 +149,8 @@ mod tests {
         credentials(&settings, &reference).map_err(|error| error.to_string())
     }
 
-    fn basic(user: &str) -> Result<RegistryAuth, String> {
-        Ok(RegistryAuth::Basic(user.to_owned(), "pw".to_owned()))
+    fn basic(user: &str) -> Result<Credentials, String> {
+        Ok(Credentials::Password(user.to_owned(), "pw".to_owned()))
     }
 
     #[test]
@@ -148,8 +166,14 @@ mod tests {
         assert_eq!(found(file, "localhost:5000/a"), basic("v"));
         assert_eq!(found(file, "quay.io/me/app"), basic("w"));
         assert_eq!(found(file, "quay.io/you/app"), basic("u"));
-        assert_eq!(found(file, "localhost:5001/a"), Ok(RegistryAuth::Anonymous));
-        assert_eq!(found("{}", "debian"), Ok(RegistryAuth::Anonymous));
+        assert_eq!(found(file, "localhost:5001/a"), Ok(Credentials::Nobody));
+        assert_eq!(found("{}", "debian"), Ok(Credentials::Nobody));
+    }
+
+    #[test]
+    fn identity_tokens_are_known_from_files() {
+        let file = r#"{"auths": {"quay.io": {"auth": "dTo=", "identitytoken": "t"}}}"#;
+        assert_eq!(found(file, "quay.io/a"), Ok(Credentials::Identity("t".to_owned())));
     }
 
     #[test]
@@ -157,7 +181,6 @@ mod tests {
         for file in [
             r#"{"auths": {"docker.io": {"auth": "c2VjcmV0"}}}"#,
             r#"{"auths": {"docker.io": {"auth": "!secret"}}}"#,
-            r#"{"auths": {"docker.io": {"identitytoken": "secret"}}}"#,
             r#"{"auths": "secret"}"#,
             r#"{"secret"#,
         ] {

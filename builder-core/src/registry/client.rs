@@ -14,6 +14,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{NoProxy, Proxy, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
 
+use super::auth::Credentials;
 use super::error::said;
 use super::{Reference, RegistryError, Settings, auth};
 use crate::cancel::Cancel;
@@ -189,7 +190,7 @@ pub struct Repository<'a> {
     pub(super) host: String,
     pub(super) api: oci_client::Client,
     pub(super) remote: Remote,
-    pub(super) auth: RegistryAuth,
+    pub(super) auth: Credentials,
     access: Access,
     /// Since when, and the token; none where the registry wants none.
     token: Mutex<Option<(Instant, Option<String>)>>,
@@ -220,6 +221,16 @@ impl Repository<'_> {
         format!("{scheme}://{host}/v2/{}/{path}", self.reference.repository())
     }
 
+    /// Where a registry says whether it wants to know who asks.
+    pub(super) fn root(&self) -> String {
+        format!("{}://{}/v2/", self.scheme, self.host)
+    }
+
+    /// Whether the registry is spoken to with TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.scheme == "https"
+    }
+
     pub(super) fn transport(&self, error: reqwest::Error) -> RegistryError {
         let registry = self.reference.registry().to_owned();
         RegistryError::Transport { registry, error: error.without_url() }
@@ -234,14 +245,25 @@ impl Repository<'_> {
             }
             _ => {}
         }
-        let asked = self.api.auth(&self.remote, &self.auth, self.access.operation());
         let registry = || self.reference.registry().to_owned();
-        let token = tokio::time::timeout(TOKEN_TIME, asked)
+        let token = tokio::time::timeout(TOKEN_TIME, self.new_token())
             .await
-            .map_err(|_| RegistryError::TimedOut { registry: registry() })?
-            .map_err(|error| self.of_client(error))?;
+            .map_err(|_| RegistryError::TimedOut { registry: registry() })??;
         *known = Some((Instant::now(), token.clone()));
         Ok(token)
+    }
+
+    /// Asks for a token; `oci-client` keeps it too.
+    async fn new_token(&self) -> Result<Option<String>, RegistryError> {
+        let auth = match &self.auth {
+            Credentials::Identity(identity) => match self.token_for(identity, self.access).await? {
+                Some(token) => RegistryAuth::Bearer(token),
+                None => return Ok(None),
+            },
+            other => other.of_client(),
+        };
+        let asked = self.api.auth(&self.remote, &auth, self.access.operation()).await;
+        asked.map_err(|error| self.of_client(error))
     }
 
     pub(super) async fn authorised(
@@ -251,7 +273,9 @@ impl Repository<'_> {
     ) -> Result<RequestBuilder, RegistryError> {
         Ok(match (self.token(anew).await?, &self.auth) {
             (Some(token), _) => request.bearer_auth(token),
-            (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            (None, Credentials::Password(user, password)) => {
+                request.basic_auth(user, Some(password))
+            }
             (None, _) => request,
         })
     }

@@ -16,8 +16,8 @@
 //! is fetched here, under its tokens.
 //!
 //! Limitations: calls block and must not be made inside an async runtime's
-//! worker; manifests of schema 1 and identity tokens are refused; what is cut
-//! off is begun anew; no mirrors.
+//! worker; manifests of schema 1 are refused; what is cut off is begun anew; no
+//! mirrors.
 
 mod auth;
 mod body;
@@ -28,6 +28,7 @@ mod pull;
 mod push;
 mod reference;
 mod settings;
+mod token;
 
 pub use body::Body;
 pub use client::{Access, Registry, Repository};

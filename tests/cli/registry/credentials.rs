@@ -179,3 +179,51 @@ fn a_registry_that_wants_a_token_gets_one_and_no_password() {
         );
     }
 }
+
+#[test]
+fn an_identity_token_gets_tokens_and_goes_nowhere_else() {
+    let maker = Home::new();
+    image(&maker, "app:1", "x", &["-o", "type=oci,dest=app"]);
+    let served = Served::read(&maker.path("app"));
+    let truth = served.clone();
+    let registry = Liar::start(move |request| {
+        let whole = |body: &str| Body::Whole(body.as_bytes().to_vec());
+        if request.path == "/token" {
+            let good = request.body.contains("&refresh_token=the%2Fsecret");
+            let (status, body) = match good {
+                true => (200, whole(r#"{"access_token": "good"}"#)),
+                false => (401, whole(r#"{"error": "no"}"#)),
+            };
+            return Answer { status, headers: Vec::new(), body };
+        }
+        if request.headers.get("authorization").map(String::as_str) != Some("Bearer good") {
+            let host = &request.headers["host"];
+            let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"a test\"");
+            let headers = vec![("WWW-Authenticate", challenge)];
+            return Answer { status: 401, headers, body: whole("") };
+        }
+        truth.answer(&request.path)
+    });
+    let home = Home::new();
+    let known = registry.name("");
+    let config = |token: &str| {
+        let host = known.trim_end_matches('/');
+        let text = format!(r#"{{"auths": {{"{host}": {{"identitytoken": "{token}"}}}}}}"#);
+        home.write(".docker/config.json", &text);
+    };
+    config("the/secret");
+    assert_eq!(well(&home, &["pull", "-q", &registry.name("dir/app:1")]), served.manifest);
+    let requests = registry.requests();
+    let token = requests.iter().find(|request| request.path == "/token").expect("it is asked for");
+    let scope = "scope=repository%3Adir%2Fapp%3Apull&";
+    for part in ["grant_type=refresh_token", "service=a+test", "client_id=phoenix", scope] {
+        assert!(token.body.contains(part), "{token:?}");
+    }
+    for request in requests.iter().filter(|request| request.path != "/token") {
+        assert!(!format!("{request:?}").contains("secret"), "{request:?}");
+    }
+    config("another-secret");
+    let said = Home::run(&home, &["pull", &registry.name("dir/other:1")]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert!(said.stderr.contains("denies access") && !said.stderr.contains("secret"), "{said:?}");
+}

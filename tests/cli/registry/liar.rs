@@ -79,11 +79,12 @@ impl Served {
     }
 }
 
-/// One request: its path and its headers in lower case.
+/// One request: its path, its headers in lower case, and what follows them.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) path: String,
     pub(super) headers: HashMap<String, String>,
+    pub(super) body: String,
 }
 
 type Rule = dyn Fn(&Request) -> Answer + Send + Sync;
@@ -157,7 +158,14 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, rule: &Rule) {
         let (name, value) = line.split_once(':')?;
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     });
-    let request = Request { path, headers: headers.collect() };
+    let headers: HashMap<String, String> = headers.collect();
+    let length = headers.get("content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    if std::io::Read::read_exact(&mut reader, &mut body).is_err() {
+        return;
+    }
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let request = Request { path, headers, body };
     seen.lock().expect("nobody panicked").push(request.clone());
     // A client that goes away is what some of the tests are about.
     let _ = answer(stream, rule(&request));
