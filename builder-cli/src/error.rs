@@ -13,6 +13,8 @@ use builder_core::image::{ImageError, TagError};
 use builder_core::layer::{LayerError, PathError};
 use builder_core::solve::StepCause;
 use builder_core::source::debian::DebianError;
+use builder_core::source::git::GitError;
+use builder_core::source::http::HttpError;
 use builder_core::store::StoreError;
 use builder_core::view::TreeError;
 
@@ -340,6 +342,9 @@ fn engine_exit(error: &EngineError) -> Exit {
             StepCause::Store(_) | StepCause::Cache(_) | StepCause::Debian(_) => Exit::Trouble,
             StepCause::Engine(_) => Exit::Trouble,
             StepCause::Registry(_) => Exit::Trouble,
+            // The network's fault, and not that of who named it.
+            StepCause::Git(GitError::Failed { .. } | GitError::Store(_)) => Exit::Trouble,
+            StepCause::Http(HttpError::Transfer { .. } | HttpError::Status { .. }) => Exit::Trouble,
             StepCause::Locked { .. } | StepCause::Secret { .. } => Exit::Usage,
             _ => Exit::BuildFailed,
         },

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use crate::support::tools;
 
 /// A home whose store has the image `base`; `None` (said loudly) where steps
 /// cannot run.
-fn home() -> Option<Home> {
+pub(crate) fn home() -> Option<Home> {
     let home = Home::new();
     with_busybox(&home)?;
     let recipe = "from: {rootfs: ../root}\nconfig: {env: {PATH: /bin}, cmd: [sh]}\n";
@@ -23,7 +22,7 @@ fn home() -> Option<Home> {
     Some(home)
 }
 
-fn good(said: &Said) -> &str {
+pub(crate) fn good(said: &Said) -> &str {
     assert_eq!(said.code, Some(0), "{said:?}");
     said.stdout.trim()
 }
@@ -113,49 +112,6 @@ fn standard_input_is_a_dockerfile_or_a_context() {
     assert_eq!(good(&home.run(&["cat", "app:1", "/all/file"])), "content");
     let twice = fed(&home, &["build", "-f", "-", "-"], b"FROM base\n");
     assert_eq!(twice.code, Some(2), "{twice:?}");
-}
-
-#[test]
-fn a_git_repository_is_a_context() {
-    let Some(home) = home() else { return };
-    if !tools::have(&["git"]) {
-        return;
-    }
-    home.write("repo.git/sub/Dockerfile", "FROM base\nCOPY file /copied\n");
-    home.write("repo.git/sub/file", "from git");
-    let repo = home.path("repo.git").display().to_string();
-    let git = |args: &[&str]| {
-        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-C", &repo];
-        tools::run("git", [&identity[..], args].concat())
-    };
-    git(&["init", "-q", "-b", "main"]);
-    git(&["add", "."]);
-    git(&["commit", "-q", "-m", "one"]);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    drop(listener);
-    let base = home.path("").display().to_string();
-    // The program itself: `git daemon` would leave it behind when it is killed.
-    let place = tools::run("git", ["--exec-path"]);
-    let mut daemon = std::process::Command::new(Path::new(place.trim()).join("git-daemon"))
-        .args(["--reuseaddr", "--export-all", "--listen=127.0.0.1"])
-        .args([format!("--port={port}"), format!("--base-path={base}"), base])
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("git starts");
-    let url = format!("git://127.0.0.1:{port}/repo.git#main:sub");
-    let mut told = home.run(&["build", "-q", &url, "-t", "app:1"]);
-    for _ in 0..50 {
-        if told.code == Some(0) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        told = home.run(&["build", "-q", &url, "-t", "app:1"]);
-    }
-    let _ = daemon.kill();
-    let _ = daemon.wait();
-    good(&told);
-    assert_eq!(good(&home.run(&["cat", "app:1", "/copied"])), "from git");
 }
 
 #[test]

@@ -66,7 +66,10 @@ pub(crate) fn once(
     let view = ui::view(progress, settings.terminal, stdout_taken);
     let jobs = args.jobs.map(usize::from);
     let built = interrupt.stops(|cancel| {
+        let secrets = secrets(&args.reuse.secrets, settings)?;
+        let agents = agents(&args.ssh, settings)?;
         let engine = Opener::new(settings, jobs, Arc::clone(&view) as _, cancel);
+        let engine = engine.knowing(secrets, agents);
         let asked = whole(args, settings, &engine)?;
         for warning in &asked.warnings {
             view.event(Event::Warning { vertex: None, message: warning.clone() });
@@ -100,7 +103,7 @@ fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<A
         },
         check_reproducible: args.check_reproducible,
         run_ahead: !args.no_run_ahead,
-        ssh: agents(&args.ssh, settings)?,
+        ssh: engine.agents.clone(),
         allow_insecure: args.recipe.docker.allow.contains(&Allowed::Insecure),
         annotations: revision::annotations(&args.recipe.dir, settings.source_date_epoch()?),
         ..asked.request
@@ -112,7 +115,10 @@ fn whole(args: &BuildArgs, settings: &Settings, engine: &Opener<'_>) -> Result<A
 }
 
 /// Who answers steps' questions for keys.
-fn agents(args: &[SshArg], settings: &Settings) -> Result<BTreeMap<String, Agent>, CliError> {
+pub(crate) fn agents(
+    args: &[SshArg],
+    settings: &Settings,
+) -> Result<BTreeMap<String, Agent>, CliError> {
     let agent = |SshArg { id, paths }: &SshArg| {
         let agent = match &paths[..] {
             [] => {
@@ -191,7 +197,7 @@ pub(crate) fn request(
         no_cache: no_cache(&forbidden),
         retest: reuse.retest,
         paranoid: reuse.paranoid,
-        secrets: secrets(&reuse.secrets, settings)?,
+        secrets: engine.secrets.clone(),
         created: created(recipe, settings)?,
         lock,
         lock_mode,

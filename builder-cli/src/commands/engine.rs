@@ -1,6 +1,7 @@
 //! Opening the engine with what the host and the user gave.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use builder_core::cancel::Cancel;
@@ -10,7 +11,8 @@ use builder_core::source::debian;
 
 use crate::error::CliError;
 use crate::settings::Settings;
-use builder_core::engine::Engine;
+use builder_core::engine::{Agent, Engine, LookRequest, Looked};
+use builder_core::plan::op::Source;
 
 /// Opens the engine when it is first needed, once: a recipe that is wrong opens
 /// no store.
@@ -19,6 +21,10 @@ pub(crate) struct Opener<'a> {
     jobs: Option<usize>,
     sink: Arc<dyn Sink>,
     engine: OnceCell<Engine>,
+    /// Secrets by name.
+    pub(crate) secrets: BTreeMap<String, Vec<u8>>,
+    /// Agents by name.
+    pub(crate) agents: BTreeMap<String, Agent>,
     /// Set when the work is to stop.
     pub(crate) cancel: &'a Cancel,
 }
@@ -31,7 +37,24 @@ impl<'a> Opener<'a> {
         sink: Arc<dyn Sink>,
         cancel: &'a Cancel,
     ) -> Self {
-        Self { settings, jobs, sink, engine: OnceCell::new(), cancel }
+        let (secrets, agents) = (BTreeMap::new(), BTreeMap::new());
+        Self { settings, jobs, sink, engine: OnceCell::new(), secrets, agents, cancel }
+    }
+
+    /// The same, with what repositories may want to know.
+    pub(crate) fn knowing(
+        self,
+        secrets: BTreeMap<String, Vec<u8>>,
+        agents: BTreeMap<String, Agent>,
+    ) -> Self {
+        Self { secrets, agents, ..self }
+    }
+
+    /// Shows a base or a context.
+    pub(crate) fn look(&self, source: Source) -> Result<Looked, CliError> {
+        let (secrets, ssh) = (self.secrets.clone(), self.agents.clone());
+        let request = LookRequest { source, secrets, ssh };
+        Ok(self.get()?.look_blocking(&request, self.cancel)?)
     }
 
     /// The engine.

@@ -9,6 +9,7 @@
 //! | `supposes` | steps that run before it, and are taken to make again what they made |
 //! | `diff` | with `--diff`: how the text changed that it reads, in the unified format, or null |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use builder_core::event::Silent;
@@ -25,7 +26,9 @@ use crate::{interrupt, output};
 /// Prints it; runs nothing.
 pub(crate) fn run(args: &PlanArgs, settings: &Settings) -> Result<Exit, CliError> {
     let steps = interrupt::stoppable(|cancel| {
+        let secrets = super::build::secrets(&args.reuse.secrets, settings)?;
         let engine = Opener::new(settings, None, Arc::new(Silent), cancel);
+        let engine = engine.knowing(secrets, BTreeMap::new());
         let asked = super::build::request(&args.recipe, &args.reuse, settings, &engine)?;
         Ok(engine.get()?.plan_blocking(&asked.request, cancel)?.steps)
     })?;

@@ -3,6 +3,7 @@
 //! A Dockerfile that lies in a repository or an archive is read this way, and a
 //! frontend learns so what a base says of itself.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -15,9 +16,28 @@ use crate::image::ImageConfig;
 use crate::layer::LayerPath;
 use crate::plan::op::{Op, Source};
 use crate::plan::{PlanBuilder, Target, VertexMeta};
-use crate::solve::{LockMode, Locks, State, Value};
+use crate::solve::{Agent, LockMode, Locks, State, Value};
 use crate::source::debian::LockFile;
 use crate::view::{NodeKind, Tree, lookup};
+
+/// What is to be looked at.
+#[derive(Debug, Clone)]
+pub struct LookRequest {
+    /// The base or context.
+    pub source: Source,
+    /// Secrets that a repository may want; see [`BuildRequest::secrets`].
+    pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Agents that it may ask; see [`BuildRequest::ssh`].
+    pub ssh: BTreeMap<String, Agent>,
+}
+
+impl LookRequest {
+    /// Looks as nobody in particular.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self { source, secrets: BTreeMap::new(), ssh: BTreeMap::new() }
+    }
+}
 
 /// What a source holds.
 pub struct Looked {
@@ -57,15 +77,16 @@ impl Looked {
     }
 }
 
-/// Brings `source` in, unless it is there, and shows it.
-pub(super) fn look(inner: &Inner, source: Source, cancel: &Cancel) -> Result<Looked> {
+/// Brings the source in, unless it is there, and shows it.
+pub(super) fn look(inner: &Inner, request: &LookRequest, cancel: &Cancel) -> Result<Looked> {
+    let LookRequest { source, secrets, ssh } = request.clone();
     let mut builder = PlanBuilder::new();
     let meta = VertexMeta { name: "context".to_owned(), ..VertexMeta::default() };
     let vertex = builder.add(Op::Source(source), &[], meta);
     let target =
         Target { stage: String::new(), vertex, tests: Vec::new(), annotations: Default::default() };
     builder.target(target.clone());
-    let request = BuildRequest::new(builder.finish());
+    let request = BuildRequest { secrets, ssh, ..BuildRequest::new(builder.finish()) };
     let locks = Locks::new(LockFile::default(), LockMode::Use);
     // What is told of it belongs to no build.
     let inner = &Inner { sink: Arc::new(Silent), ..inner.until(cancel) };

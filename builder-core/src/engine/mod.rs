@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use look::Looked;
+pub use look::{LookRequest, Looked};
 pub use prune::{PruneRequest, Pruned};
 pub use request::{
     BuildRequest, BuildResult, ImagePlace, OutputKind, OutputSpec, PlanReport, RebaseRequest,
@@ -217,12 +217,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error`] where it cannot be had or read.
-    pub fn look_blocking(
-        &self,
-        source: crate::plan::op::Source,
-        cancel: &Cancel,
-    ) -> Result<Looked> {
-        look::look(&self.inner, source, cancel)
+    pub fn look_blocking(&self, request: &LookRequest, cancel: &Cancel) -> Result<Looked> {
+        look::look(&self.inner, request, cancel)
     }
 
     /// Brings an image of a registry into the store, and names it.

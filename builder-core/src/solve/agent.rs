@@ -183,8 +183,10 @@ fn run(keys: &[PathBuf], socket: &Path) -> io::Result<Own> {
         }
         std::thread::sleep(PAUSE);
     }
+    // It runs where the agent is.
+    let keys = keys.iter().map(std::path::absolute).collect::<io::Result<Vec<_>>>()?;
     let mut add = Command::new("ssh-add");
-    add.arg("-q").arg("--").args(keys).current_dir(home).env(VARIABLE, name);
+    add.arg("-q").arg("--").args(&keys).current_dir(home).env(VARIABLE, name);
     // Nobody is there to be asked for a passphrase.
     add.env_remove("DISPLAY").env("SSH_ASKPASS_REQUIRE", "never").stdin(Stdio::null());
     let added = add.output()?;

@@ -24,7 +24,7 @@ use crate::view::passwd::PasswdError;
 
 /// A step that failed: which, where it is written, why, and all it said.
 #[derive(Debug, thiserror::Error)]
-#[error("step `{step}` of stage `{stage}` failed")]
+#[error("step `{step}`{} failed", of(.stage))]
 pub struct StepError {
     /// Its display name.
     pub step: String,
@@ -185,6 +185,11 @@ pub enum StepCause {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// What is looked at before a build is of no stage.
+fn of(stage: &str) -> String {
+    if stage.is_empty() { String::new() } else { format!(" of stage `{stage}`") }
 }
 
 impl StepCause {

@@ -20,7 +20,7 @@ pub(super) fn run(step: &mut Step<'_>, op: &Http) -> Result<Value, StepCause> {
         None => match asked(step, url)? {
             Some(known) => (known.content, known.mtime()),
             None => {
-                step.waits_for("downloading what changed");
+                step.waits_for("downloading what is there now");
                 return Ok(Value::Unknown { step: step.vertex.meta.name.clone() });
             }
         },
@@ -51,13 +51,19 @@ fn client(step: &Step<'_>) -> Result<Client, StepCause> {
     Ok(Client::new(&session.debian.proxies, session.store.cancel())?)
 }
 
-/// What the URL holds now; `None` in a plan where that would be a download.
+/// What the URL holds now; `None` in a plan where that would be a download, or
+/// where nobody answers.
 fn asked(step: &Step<'_>, url: &str) -> Result<Option<Known>, StepCause> {
     let session = step.session;
     let known = Known::read(session.store, url)?;
     let store = (!session.dry).then_some(session.store);
     let tell = |done, total| step.progress("downloading", done, total, Unit::Bytes);
-    match (client(step)?.get(store, url, known.as_ref(), &tell)?, known) {
+    let answer = match client(step)?.get(store, url, known.as_ref(), &tell) {
+        // A plan tells what it can.
+        Err(HttpError::Transfer { .. }) if session.dry => return Ok(None),
+        answer => answer?,
+    };
+    match (answer, known) {
         (Answer::Same, known) => Ok(known),
         (Answer::New(now), _) => {
             now.keep(session.store, url)?;

@@ -10,15 +10,15 @@ use std::thread::JoinHandle;
 
 /// What is answered.
 #[derive(Clone)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Body,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Body,
 }
 
 /// What follows the head of an answer.
 #[derive(Clone)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// These bytes, and their length told before.
     Whole(Vec<u8>),
     /// These bytes, and a length told before that may be another one.
@@ -33,17 +33,17 @@ pub(super) enum Body {
 
 /// An image as an OCI layout has it.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(crate) struct Served {
     /// Digest of the manifest.
-    pub(super) manifest: String,
+    pub(crate) manifest: String,
     /// Of the lowest layer.
-    pub(super) layer: String,
+    pub(crate) layer: String,
     blobs: HashMap<String, Vec<u8>>,
 }
 
 impl Served {
     /// Reads a layout with one image.
-    pub(super) fn read(layout: &Path) -> Self {
+    pub(crate) fn read(layout: &Path) -> Self {
         let dir = layout.join("blobs/sha256");
         let entries = std::fs::read_dir(&dir).expect("a layout").flatten();
         let blobs: HashMap<String, Vec<u8>> = entries
@@ -60,12 +60,12 @@ impl Served {
         Self { manifest, layer, blobs }
     }
 
-    pub(super) fn blob(&self, digest: &str) -> Vec<u8> {
+    pub(crate) fn blob(&self, digest: &str) -> Vec<u8> {
         self.blobs[digest].clone()
     }
 
     /// The truth.
-    pub(super) fn answer(&self, path: &str) -> Answer {
+    pub(crate) fn answer(&self, path: &str) -> Answer {
         let name = path.rsplit('/').next().unwrap_or_default();
         let bytes = match path {
             "/v2/" => b"{}".to_vec(),
@@ -81,24 +81,24 @@ impl Served {
 
 /// One request: its path, its headers in lower case, and what follows them.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) path: String,
-    pub(super) headers: HashMap<String, String>,
-    pub(super) body: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
 }
 
 type Rule = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// See the module.
-pub(super) struct Liar {
-    pub(super) port: u16,
+pub(crate) struct Liar {
+    pub(crate) port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Liar {
-    pub(super) fn start(rule: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(rule: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -119,11 +119,11 @@ impl Liar {
     }
 
     /// A name there.
-    pub(super) fn name(&self, rest: &str) -> String {
+    pub(crate) fn name(&self, rest: &str) -> String {
         format!("127.0.0.1:{}/{rest}", self.port)
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("nobody panicked").clone()
     }
 }

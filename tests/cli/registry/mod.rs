@@ -5,7 +5,7 @@
 mod build;
 mod credentials;
 mod http;
-mod liar;
+pub(crate) mod liar;
 mod lies;
 mod moved;
 mod platforms;

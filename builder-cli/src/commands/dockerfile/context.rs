@@ -162,7 +162,7 @@ fn found_in(
     context: &str,
     engine: &Opener<'_>,
 ) -> Result<(PathBuf, String), CliError> {
-    let looked = engine.get()?.look_blocking(source, engine.cancel)?;
+    let looked = engine.look(source)?;
     let names: Vec<String> = match path {
         Some(path) => vec![path.to_string_lossy().into_owned()],
         None => NAMES.map(str::to_owned).to_vec(),

@@ -35,7 +35,7 @@ impl<'a> Images<'a> {
             }
             Wanted::Layout { path, tag } => {
                 let source = Source::Oci { path: path.clone(), tag: tag.clone() };
-                let looked = engine.look_blocking(source, self.engine.cancel)?;
+                let looked = self.engine.look(source)?;
                 let name = path.display().to_string();
                 Ok(looked.config().map_or_else(Base::default, |config| base(name, config)))
             }

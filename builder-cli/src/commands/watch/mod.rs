@@ -78,7 +78,10 @@ fn round(
     let lock = super::recipe::lock_path(&args.recipe);
     let lock_text = || lock.as_deref().and_then(text);
     let now = Texts { recipe: text(&super::recipe::path(&args.recipe)), lock: lock_text() };
+    let secrets = super::build::secrets(&args.reuse.secrets, settings)?;
+    let agents = super::build::agents(&args.ssh, settings)?;
     let engine = Opener::new(settings, None, Arc::new(Silent), &interrupt.cancel);
+    let engine = engine.knowing(secrets, agents);
     let asked = super::build::request(&args.recipe, &args.reuse, settings, &engine)?;
     follow(&asked.request.plan, changes)?;
     let steps = engine.get()?.plan_blocking(&asked.request, &interrupt.cancel)?.steps;

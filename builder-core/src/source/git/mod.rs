@@ -11,11 +11,13 @@
 //! Limitations: where `.git` is kept, how a server packs objects is not ours to
 //! choose, so two stores may hold another layer of the same commit.
 
+mod auth;
 mod program;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::program::Program;
 use crate::layer::{Compression, LayerDesc, LayerError};
@@ -122,7 +124,9 @@ pub struct Settings<'a> {
     /// Variables that say how the network is reached.
     pub proxies: &'a [(String, String)],
     /// The socket of an ssh agent.
-    pub agent: Option<&'a std::path::Path>,
+    pub agent: Option<&'a Path>,
+    /// Of the build; the module's `auth` says which of them count.
+    pub secrets: &'a BTreeMap<String, Vec<u8>>,
 }
 
 /// What `git` names now. Asks the network unless it names a commit.

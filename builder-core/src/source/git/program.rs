@@ -6,14 +6,25 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::auth::{self, Setting};
 use super::{GitError, Settings};
 use crate::cancel::Cancel;
 use crate::plan::op::Git;
 use crate::source::http::shown_url;
 use crate::store::{Store, WorkDir};
 
+/// How a shell runs ssh: it asks nobody anything. A host that the user knows must be the
+/// one it was; another one is taken as it is, as BuildKit does, and forgotten afterwards.
+const SSH: &str = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
+    -o \"UserKnownHostsFile=\\\"$HOME/known_hosts\\\" ~/.ssh/known_hosts\"";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What it always adds where a connection fails, and what tells nobody why.
+const ADVICE: [&str; 3] = [
+    "fatal: Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+];
 /// The most bytes that are kept of what it says.
 const MAX_SAID: u64 = 16 << 20;
 /// How often it is looked whether it has ended.
@@ -23,6 +34,7 @@ pub(super) struct Program<'a> {
     work: WorkDir,
     remote: String,
     is_local: bool,
+    auth: Option<Setting>,
     settings: Settings<'a>,
     cancel: Cancel,
 }
@@ -31,8 +43,9 @@ impl<'a> Program<'a> {
     pub(super) fn new(store: &Store, git: &Git, settings: Settings<'a>) -> Result<Self, GitError> {
         let is_local = git.remote.starts_with("file://") || git.remote.starts_with('/');
         let remote = shown_url(&git.remote);
+        let auth = auth::setting(&git.remote, settings.secrets);
         let (work, cancel) = (store.work_dir()?, store.cancel().clone());
-        Ok(Self { work, remote, is_local, settings, cancel })
+        Ok(Self { work, remote, is_local, auth, settings, cancel })
     }
 
     /// A directory of its own.
@@ -93,7 +106,7 @@ impl<'a> Program<'a> {
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_ASKPASS", "/bin/false"),
-            ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+            ("GIT_SSH_COMMAND", SSH),
             ("GIT_ADVICE", "0"),
             // A submodule of a foreign repository must not name files of this host.
             (
@@ -105,6 +118,10 @@ impl<'a> Program<'a> {
         command.envs(self.settings.proxies.iter().map(|(name, value)| (name, value)));
         if let Some(agent) = self.settings.agent {
             command.env("SSH_AUTH_SOCK", agent);
+        }
+        if let Some(Setting { key, value }) = &self.auth {
+            command.env("GIT_CONFIG_COUNT", "1");
+            command.env("GIT_CONFIG_KEY_0", key).env("GIT_CONFIG_VALUE_0", value);
         }
         for setting in [
             "core.hooksPath=/dev/null",
@@ -135,7 +152,11 @@ fn collected(stream: impl io::Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 
 /// The last lines of what it said, without the credentials of a URL.
 fn last_words(said: &str, remote: &str) -> String {
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tells = |line: &&str| {
+        let line = line.trim();
+        !line.is_empty() && !ADVICE.contains(&line)
+    };
+    let lines: Vec<&str> = said.lines().filter(tells).collect();
     let from = lines.len().saturating_sub(3);
     let text = lines[from..].join("; ");
     let shown = text.split(' ').map(|word| match word.contains("://") {

@@ -71,7 +71,8 @@ fn of(remote: &str, reference: Option<&str>) -> Git {
     }
 }
 
-const SETTINGS: Settings<'static> = Settings { proxies: &[], agent: None };
+static NO_SECRETS: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+const SETTINGS: Settings<'static> = Settings { proxies: &[], agent: None, secrets: &NO_SECRETS };
 
 /// The layer's paths, with what tells them apart.
 fn shown(store: &Store, git: &Git) -> Result<Vec<String>, GitError> {
