@@ -6,7 +6,7 @@ use super::error::StepCause;
 use super::observed::{Process, Sight};
 use super::reason::{Facts, reason};
 use super::report::Detail;
-use super::session::Step;
+use super::step::Step;
 use crate::digest::CacheKey;
 use crate::plan::key::Parts;
 use crate::plan::op::{Op, Trace};

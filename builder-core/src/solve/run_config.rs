@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::StepCause;
 use super::run_exec::line;
-use super::session::Step;
+use super::step::Step;
 use super::value::{State, Value, merged_caches};
 use crate::plan::op::ConfigPatch;
 

@@ -3,7 +3,7 @@
 
 use super::error::StepCause;
 use super::run_source::{found, from_fetched};
-use super::session::Step;
+use super::step::Step;
 use super::value::{Base, Value};
 use crate::event::Unit;
 use crate::source::Source as _;

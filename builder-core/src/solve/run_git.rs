@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::agent::{Agent, Served};
 use super::error::StepCause;
 use super::run_source::{found, one_layer};
-use super::session::Step;
+use super::step::Step;
 use super::value::Value;
 use crate::plan::op::Git;
 use crate::source::git::{self, Settings};

@@ -5,7 +5,7 @@
 
 use super::error::StepCause;
 use super::run_source::{found, one_layer};
-use super::session::Step;
+use super::step::Step;
 use super::value::Value;
 use crate::event::Unit;
 use crate::layer::Mtime;

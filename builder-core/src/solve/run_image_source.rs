@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::error::StepCause;
+use super::locks::{LockMode, Locks};
 use super::run_source::found;
-use super::session::{LockMode, Locks, Step, lock};
+use super::session::lock;
+use super::step::Step;
 use super::value::{Base, Value};
 use crate::cache::{Outcome, Record, SourceRecord};
 use crate::digest::BlobDigest;

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use super::decide::Decision;
 use super::error::StepCause;
+use super::locks::LockMode;
 use super::run_engine_source;
 use super::run_image_source;
-use super::session::{LockMode, Session, Step, lock, now};
+use super::session::{Session, lock, now};
+use super::step::Step;
 use super::value::{Base, Stacked, State, Value};
 use super::{run_git, run_http};
 use crate::cache::{Outcome, Record, SourceRecord};

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::error::StepCause;
-use super::session::{Session, Step, lock};
+use super::session::{Session, lock};
+use super::step::Step;
 use crate::cache::Outcome;
 use crate::digest::{CacheKey, DiffId, VertexId};
 use crate::fileop::Prepared;
