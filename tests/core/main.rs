@@ -12,6 +12,7 @@ mod floors;
 mod identity;
 mod observed;
 mod oracle;
+mod parsers;
 mod recipe;
 mod reuse;
 
@@ -19,6 +20,8 @@ mod reuse;
 mod mutate;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../fuzz/targets/mod.rs"]
+pub mod targets;
 
 mod exec_crash;
 mod exec_steps;

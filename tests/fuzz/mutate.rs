@@ -6,7 +6,8 @@
 //! `PHOENIX_FUZZ_SEED` says with which. What fails is written into the
 //! directory for temporary files and named; it belongs into the samples.
 //!
-//! libFuzzer would find more, but needs a nightly compiler.
+//! libFuzzer, which sees what an input reaches, goes on from there with some of
+//! them (`README.md`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};

@@ -14,8 +14,6 @@ mod directives;
 pub mod expand;
 pub mod expose;
 mod flags;
-#[cfg(test)]
-mod fuzz;
 mod healthcheck;
 mod heredoc;
 mod ignore;

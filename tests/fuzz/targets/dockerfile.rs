@@ -1,50 +1,31 @@
-//! Mutated files must neither panic nor hang anything here.
+//! A whole Dockerfile: parsed, checked, told of, expanded, lowered.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ast::*;
-use super::expand::Expander;
-use super::lint::Checks;
-use super::*;
-use crate::mutate::{as_it_is, hammer};
+use builder_core::dockerfile::ast::{Dockerfile, Instruction, InstructionKind, SourceArg, Word};
+use builder_core::dockerfile::expand::Expander;
+use builder_core::dockerfile::lint::Checks;
+use builder_core::dockerfile::{call, expose, parse, parse_trigger, unsupported};
+use builder_core::frontend::SourceFile;
 
-/// Files that were found wanting, and some with all that the language has.
-const SEEDS: [&str; 4] = [
-    include_str!("../../../tests/fixtures/dockerfile/every_instruction"),
-    include_str!("../../../tests/fixtures/dockerfile/heredocs"),
-    include_str!("../../../tests/fixtures/dockerfile/variables"),
-    include_str!("../../../tests/fixtures/dockerfile/odd"),
-];
+use super::lowered;
+use super::words::{diagnosed, variables};
 
-fn seeds() -> Vec<Vec<u8>> {
-    SEEDS.iter().map(|text| text.as_bytes().to_vec()).collect()
-}
-
-fn variables() -> BTreeMap<String, String> {
-    let pairs = [("A", "a b"), ("B", ""), ("PATH", "/bin:/x*y"), ("X", "x/y/x"), ("P", "*/")];
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
-
-/// All that is done with a file but lowering it.
-fn use_up(bytes: &[u8]) {
+/// All that is done with a file.
+pub fn dockerfile(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let source = SourceFile::new(Path::new("Dockerfile"), &text);
     let file = match parse(&source) {
         Ok(file) => file,
         Err(faults) => {
             assert!(!faults.is_empty());
+            faults.iter().for_each(|fault| diagnosed(&source, fault));
             return;
         }
     };
+    told(&file, &source);
     let variables = variables();
-    let mut checks = Checks::new(&file, &source, None);
-    checks.default_bases(&[]);
-    drop(checks.finish());
-    drop(call::targets(&file, &source).to_string());
-    if let Ok(outline) = call::outline(&file, &source, None, &variables, &BTreeMap::new()) {
-        drop(outline.to_string());
-    }
     for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
         assert!(instruction.span.start <= instruction.span.end);
         assert!(instruction.span.end <= text.len());
@@ -53,6 +34,19 @@ fn use_up(bytes: &[u8]) {
         }
         drop(unsupported(&source, instruction));
         expand(&source, &file, instruction, &variables);
+    }
+    lowered::lower_in_every_way(&file, &source);
+}
+
+/// What is said of a file without building it.
+fn told(file: &Dockerfile, source: &SourceFile) {
+    let mut checks = Checks::new(file, source, None);
+    checks.default_bases(&[]);
+    drop(checks.finish());
+    drop(call::targets(file, source).to_string());
+    match call::outline(file, source, None, &variables(), &BTreeMap::new()) {
+        Ok(outline) => drop(outline.to_string()),
+        Err(wrong) => diagnosed(source, &wrong),
     }
 }
 
@@ -81,8 +75,7 @@ fn expand(
     };
     for word in words {
         if let Err(error) = how.word(&word.value, variables) {
-            assert!(word.value.is_char_boundary(error.at.start), "{error:?}");
-            drop(error.diagnostic(source, &word));
+            diagnosed(source, &error.diagnostic(source, &word));
         }
         drop(Expander { keep_unset: true, raw_quotes: true, ..how }.word(&word.value, variables));
         drop(Expander::heredoc().word(&word.value, variables));
@@ -90,26 +83,4 @@ fn expand(
             drop(expose::ports(&word).map(|ports| ports.names().take(3).count()));
         }
     }
-}
-
-#[test]
-fn files_that_are_mutated_are_read_or_refused() {
-    hammer("dockerfile", &seeds(), &as_it_is, &use_up);
-}
-
-#[test]
-fn words_that_are_mutated_are_expanded_or_refused() {
-    let lines = SEEDS[2].lines().map(|line| line.as_bytes().to_vec());
-    let variables = variables();
-    hammer("dockerfile-word", &lines.collect::<Vec<_>>(), &as_it_is, &|bytes| {
-        let text = String::from_utf8_lossy(bytes);
-        for how in [Expander::new('\\'), Expander::new('`'), Expander::heredoc()] {
-            if let Ok(expanded) = how.word(&text, &variables) {
-                // What asks for nothing and has no quotes stays as it is.
-                let plain = !text.contains(['$', '\'', '"', '\\', '`']);
-                assert!(!plain || expanded.text == text);
-            }
-            drop(Expander { keep_unset: true, raw_escapes: true, ..how }.words(&text, &variables));
-        }
-    });
 }

@@ -1,0 +1,6 @@
+//! libFuzzer over [`targets::ignore`].
+#![no_main]
+
+use builder_core::targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::ignore(bytes));
