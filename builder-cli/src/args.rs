@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Schema,
     /// Write a first recipe
     Init(InitArgs),
+    /// Write the recipe that makes the same as a Dockerfile
+    Convert(Box<ConvertArgs>),
     /// Pin what a recipe or Dockerfile takes from outside in recipe.lock or Dockerfile.lock
     Lock(RecipeArgs),
     /// Say what this host can do, and what to do about what is missing
@@ -338,6 +340,34 @@ pub(crate) struct InitArgs {
     /// Replace a recipe that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `phoenix convert`
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// The Dockerfile, whose directory is the build context; or the context, with a Dockerfile in
+    /// it; or `-` for a Dockerfile on standard input
+    #[arg(default_value = ".", value_name = "DOCKERFILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) from: PathBuf,
+
+    /// The Dockerfile, where DOCKERFILE is the context
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Where the recipe goes; `-` is standard output [default: recipe.yaml beside the Dockerfile]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace a recipe that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Write only this stage, and those that it needs
+    #[arg(long, value_name = "STAGE", visible_alias = "stage")]
+    pub(crate) target: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) docker: DockerfileArgs,
 }
 
 /// How a listing is printed.

@@ -129,7 +129,13 @@ pub(crate) enum CliError {
         /// As it was given.
         context: String,
     },
-    /// `init` finds a recipe.
+    /// `convert` is given a Dockerfile, and `-f` too.
+    #[error("{} is the Dockerfile, and so is what -f names", path.display())]
+    DockerfileTwice {
+        /// The first.
+        path: PathBuf,
+    },
+    /// `init` or `convert` finds a recipe.
     #[error("{} is there already", path.display())]
     RecipeExists {
         /// Which.
@@ -263,6 +269,7 @@ impl CliError {
             Self::NoStore
             | Self::SourceDateEpoch { .. }
             | Self::RecipeExists { .. }
+            | Self::DockerfileTwice { .. }
             | Self::SecretUnset { .. }
             | Self::StdoutTwice
             | Self::NoPlaceForLock

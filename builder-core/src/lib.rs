@@ -51,6 +51,7 @@
 pub mod cache;
 pub mod cancel;
 pub mod chain;
+pub mod convert;
 pub mod daemon;
 pub mod digest;
 pub mod dockerfile;

@@ -2,7 +2,7 @@
 
 use crate::phoenix::Home;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "build",
     "plan",
     "explain",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 22] = [
     "validate",
     "schema",
     "init",
+    "convert",
     "lock",
     "doctor",
     "images",

@@ -11,6 +11,7 @@ mod certificates;
 mod completions;
 mod concurrent;
 mod context_changes;
+mod convert;
 mod crash;
 mod damaged_store;
 mod dockerfile;

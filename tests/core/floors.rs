@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 /// Each top-level module and its floor.
-const FLOORS: [(&str, u32); 27] = [
+const FLOORS: [(&str, u32); 28] = [
     ("digest", 0),
     ("pattern", 1),
     ("rooted", 1),
@@ -34,6 +34,7 @@ const FLOORS: [(&str, u32); 27] = [
     ("chain", 13),
     ("solve", 14),
     ("explain", 14),
+    ("convert", 14),
     ("error", 15),
     ("engine", 16),
     ("lib", 17),

@@ -3,6 +3,7 @@
 mod build;
 mod cat;
 mod completions;
+mod convert;
 mod dockerfile;
 mod doctor;
 mod engine;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, settings: &Settings) -> Result<Exit, CliErro
         Command::Validate(args) => validate::run(&args, settings),
         Command::Schema => schema::run(),
         Command::Init(args) => init::run(&args),
+        Command::Convert(args) => convert::run(*args, settings),
         Command::Doctor(args) => doctor::run(&args, settings),
         Command::Run(args) => run::run(&args, settings),
         Command::Completions(args) => completions::run(&args),

@@ -35,7 +35,7 @@ use crate::frontend::{Class, Diagnostic, SourceFile};
 use ast::{Instruction, InstructionKind};
 pub use ignore::ignore_patterns;
 pub use lint::Warning;
-pub use lower::{Context, Lowered, Options, git_reference, lower, predefined};
+pub use lower::{Context, Lowered, LoweredStage, Options, git_reference, lower, predefined};
 pub use parse::{parse, parse_trigger};
 
 /// The escape character of a file that names none.

@@ -12,6 +12,8 @@ mod graph;
 pub mod key;
 mod mode;
 pub mod op;
+mod signal;
 
 pub use graph::{Location, Plan, PlanBuilder, Target, TargetTest, Vertex, VertexMeta};
 pub use op::HistoryLine;
+pub use signal::is_signal;

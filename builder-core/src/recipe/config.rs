@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::decode::{Decoder, optional};
 use super::node::{Kind, Node};
 use super::{keys, scalar};
+use crate::plan::is_signal;
 use crate::plan::op::{ConfigPatch, Healthcheck};
 
 /// The whole of `config`.
@@ -66,7 +67,7 @@ fn volumes(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
 
 fn signal(decoder: &Decoder<'_>, node: &Node) -> Option<String> {
     let text = decoder.as_written(node)?;
-    if scalar::is_signal(&text) {
+    if is_signal(&text) {
         return Some(text);
     }
     let diagnostic = decoder.source.diagnostic(node.span, format!("`{text}` is not a signal"));
@@ -104,7 +105,7 @@ fn healthcheck(decoder: &Decoder<'_>, node: &Node) -> Option<Healthcheck> {
 fn check(decoder: &Decoder<'_>, node: &Node) -> Option<Vec<String>> {
     let list = matches!(node.kind, Kind::Seq(_));
     let mut test = vec![if list { "CMD" } else { "CMD-SHELL" }.to_owned()];
-    test.extend(decoder.texts(node)?);
+    test.extend(decoder.words(node)?);
     Some(test)
 }
 

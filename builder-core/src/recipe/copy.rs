@@ -71,6 +71,23 @@ fn listed(
     })
 }
 
+/// Keys that say more of a repository.
+pub(super) const OF_GIT: [&str; 5] = ["ref", "subdir", "keep_git_dir", "submodules", "commit"];
+
+/// A commit of the repository that `node` names.
+pub(super) fn repository(decoder: &Decoder<'_>, map: &Entries<'_>, node: &Node) -> Option<Git> {
+    let text = |key: &str| optional(map, key, |node| decoder.filled(node));
+    let flag = |key: &str| optional(map, key, |node| decoder.boolean(node));
+    Some(Git {
+        remote: decoder.filled(node)?,
+        reference: text("ref"),
+        subdir: text("subdir").unwrap_or_default(),
+        keep_git_dir: flag("keep_git_dir").unwrap_or(false),
+        submodules: flag("submodules").unwrap_or(true),
+        commit: text("commit"),
+    })
+}
+
 /// The sources of a copy, with what they are taken from.
 #[derive(Default)]
 struct Gathered {
@@ -140,23 +157,14 @@ impl Gathered {
     /// `git` and what says more of it.
     fn git(&mut self, decoder: &Decoder<'_>, map: &Entries<'_>) -> Option<()> {
         let Some(node) = map.get("git") else {
-            for key in ["ref", "subdir", "keep_git_dir", "submodules", "commit"] {
+            for key in OF_GIT {
                 if let Some((key_node, _)) = map.entry(key) {
                     decoder.wrong::<()>(key_node.span, format!("`{key}` goes with `git`"));
                 }
             }
             return Some(());
         };
-        let text = |key: &str| optional(map, key, |node| decoder.filled(node));
-        let flag = |key: &str| optional(map, key, |node| decoder.boolean(node));
-        let git = Git {
-            remote: decoder.filled(node)?,
-            reference: text("ref"),
-            subdir: text("subdir").unwrap_or_default(),
-            keep_git_dir: flag("keep_git_dir").unwrap_or(false),
-            submodules: flag("submodules").unwrap_or(true),
-            commit: text("commit"),
-        };
+        let git = repository(decoder, map, node)?;
         self.shown.push("git".to_owned());
         self.inputs.push(Input::Source(Source::Git(git)));
         let (input, path) = (self.inputs.len(), ".".to_owned());

@@ -5,7 +5,7 @@
 //! before its type is looked at: a value that held `${{ name }}` fits whatever
 //! its text then fits.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,6 +26,8 @@ pub(super) struct Decoder<'a> {
     pub(super) base: &'a Path,
     /// Values of parameters; one that has none is `None`.
     pub(super) params: &'a BTreeMap<String, String>,
+    /// What scripts are given to, where the recipe says that.
+    pub(super) shell: OnceCell<Vec<String>>,
     found: RefCell<Vec<Diagnostic>>,
     substituted: Cell<usize>,
 }
@@ -71,7 +73,8 @@ impl<'a> Decoder<'a> {
         base: &'a Path,
         params: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self { source, base, params, found: RefCell::default(), substituted: Cell::new(0) }
+        let (found, substituted) = (RefCell::default(), Cell::new(0));
+        Self { source, base, params, shell: OnceCell::new(), found, substituted }
     }
 
     /// All that was reported, in order of place.
@@ -340,6 +343,19 @@ impl<'a> Decoder<'a> {
     /// As [`Decoder::one_or_more`], without their places.
     pub(super) fn texts(&self, node: &Node) -> Option<Vec<String>> {
         Some(self.one_or_more(node)?.into_iter().map(|text| text.value).collect())
+    }
+
+    /// The words of a command: text is one, of a list only the first must say
+    /// something.
+    pub(super) fn words(&self, node: &Node) -> Option<Vec<String>> {
+        let Kind::Seq(nodes) = &node.kind else { return Some(vec![self.filled(node)?]) };
+        let Some((first, rest)) = nodes.split_first() else {
+            return self.wrong(node.span, "expected at least one, found an empty list");
+        };
+        let words: Vec<_> = std::iter::once(self.filled(first))
+            .chain(rest.iter().map(|node| self.text(node)))
+            .collect();
+        words.into_iter().collect()
     }
 
     /// Names and values, as written, in order.

@@ -95,7 +95,7 @@ fn ulimits() -> Value {
     json!({ "type": "object", "propertyNames": names, "additionalProperties": limit })
 }
 fn duration() -> Value {
-    json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$|\\$\\{\\{" })
+    json!({ "type": "string", "pattern": "^([0-9]+(ns|us|ms|s|m|h|d|w))+$|\\$\\{\\{" })
 }
 fn size() -> Value {
     let text = json!({ "type": "string", "pattern": "^[0-9]+[kKmMgG]?$|\\$\\{\\{" });
@@ -138,6 +138,14 @@ fn from() -> Value {
 }
 fn image() -> Value {
     any(vec![text(), object(IMAGE, &["name"])])
+}
+fn contexts() -> Value {
+    let names = json!({ "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$" });
+    let context = any(vec![text(), one_of(CONTEXT, &["path", "git"], &[])]);
+    json!({ "type": "object", "propertyNames": names, "additionalProperties": context })
+}
+fn workdir() -> Value {
+    any(vec![text(), object(WORKDIR, &["path"])])
 }
 fn debian() -> Value {
     any(vec![text(), object(DEBIAN, &["suite"])])
@@ -186,7 +194,7 @@ fn healthcheck() -> Value {
 }
 
 pub(super) const VERBS: &[&str] = &[
-    "run", "copy", "add", "write", "mkdir", "symlink", "remove", "packages", "user", "env",
+    "run", "copy", "add", "write", "mkdir", "symlink", "remove", "packages", "user", "env", "arg",
     "workdir",
 ];
 pub(super) const MOUNT_KINDS: &[&str] = &["bind", "cache", "tmpfs", "secret", "ssh"];
@@ -208,6 +216,16 @@ pub(super) const TOP: &[Field] = &[
         "ignore",
         "What of the context is left out, by the rules of .dockerignore; directories that are left out whole are never entered.",
         one_or_more,
+    ),
+    field(
+        "contexts",
+        "Further directories and git repositories, by name, for from of copy, add and mounts: a path relative to the context, or a mapping.",
+        contexts,
+    ),
+    field(
+        "shell",
+        "What scripts of run are given to; [/bin/sh, -e, -c] where absent.",
+        non_empty_command,
     ),
     field(
         "stages",
@@ -262,7 +280,7 @@ pub(super) const STEP: &[Field] = &[
     field("name", "Name in progress output and for --no-cache=NAME.", text),
     field("when", "Condition over parameters; the step is left out where it is false.", condition),
     field("max_age", "A result older than this (7d, 1h30m) is made anew.", duration),
-    field("run", "Runs a command: text for /bin/sh -e -c, a list for argv, or a mapping.", run),
+    field("run", "Runs a command: text for a shell, a list for argv, or a mapping.", run),
     field("copy", "Copies from the context or a stage: [SRC..., DEST] or a mapping.", copy),
     field(
         "add",
@@ -281,10 +299,29 @@ pub(super) const STEP: &[Field] = &[
     field("user", "User of the steps that follow and of the image: name or number, :group.", owner),
     field("env", "Environment of the steps that follow and of the image.", pairs),
     field(
+        "arg",
+        "Variables of the run steps that follow in this stage, and not of the image.",
+        pairs,
+    ),
+    field(
         "workdir",
         "Working directory of the steps that follow and of the image; made if missing.",
-        text,
+        workdir,
     ),
+];
+pub(super) const WORKDIR: &[Field] = &[
+    field("path", "The directory; relative to the one before.", text),
+    field("owner", "Whose it is if it is made: user[:group]; root where absent.", owner),
+];
+pub(super) const CONTEXT: &[Field] = &[
+    field("path", "The directory, relative to the context.", text),
+    field("ignore", "What of it is left out, by the rules of .dockerignore.", one_or_more),
+    field("git", "A repository of which the files are taken.", text),
+    field("ref", "Branch, tag or commit; the remote's HEAD where absent.", text),
+    field("subdir", "The directory of the repository that is taken.", text),
+    field("keep_git_dir", "Whether .git stays.", boolean),
+    field("submodules", "Whether submodules are fetched; true where absent.", boolean),
+    field("commit", "The commit that it must be, or its first digits.", text),
 ];
 pub(super) const TEST: &[Field] = &[
     field("name", "Name in progress output.", text),
@@ -293,7 +330,8 @@ pub(super) const TEST: &[Field] = &[
     field("run", "The command, as in a step.", run),
 ];
 pub(super) const RUN: &[Field] = &[
-    field("script", "Text for /bin/sh -e -c.", text),
+    field("script", "Text for /bin/sh -e -c, or for the shell that is said.", text),
+    field("shell", "What this script is given to.", non_empty_command),
     field("argv", "Program and arguments, without a shell.", non_empty_command),
     field("env", "Environment of this command only.", pairs),
     field("workdir", "Working directory of this command only.", text),
@@ -318,7 +356,11 @@ pub(super) const RUN: &[Field] = &[
 ];
 pub(super) const MOUNT: &[Field] = &[
     field("bind", "Path in the context, or in the stage that `from` names.", text),
-    field("from", "Stage that a bind is taken from; the context where absent.", text),
+    field(
+        "from",
+        "Stage or context that a bind is taken from; the recipe's context where absent.",
+        text,
+    ),
     field("writable", "Whether a bind may be written to; what is written is thrown away.", boolean),
     field("cache", "Id of a directory that lasts from build to build.", text),
     field(
@@ -359,7 +401,7 @@ pub(super) const MOUNT: &[Field] = &[
 pub(super) const COPY: &[Field] = &[
     field("src", "Paths or globs in the context, or in the stage that `from` names.", one_or_more),
     field("dest", "Where to; a directory if it ends with / or there are several sources.", text),
-    field("from", "Stage to copy from; the context where absent.", text),
+    field("from", "Stage or context to copy from; the recipe's context where absent.", text),
     field("files", "Text of files that are written as if copied, by name.", pairs),
     field("exclude", "What is left out, by the rules of .dockerignore.", one_or_more),
     field("exclude_from", EXCLUDE_FROM, || choice(&["root", "source"])),
@@ -381,7 +423,7 @@ const LINK: &str =
     "Whether the layer is made without a look at what is below it, so that it stands on any base.";
 pub(super) const ADD: &[Field] = &[
     field("src", "Paths or globs in the context, or in the stage that `from` names.", one_or_more),
-    field("from", "Stage to copy from; the context where absent.", text),
+    field("from", "Stage or context to copy from; the recipe's context where absent.", text),
     field("url", "Files to download.", one_or_more),
     field(
         "checksum",

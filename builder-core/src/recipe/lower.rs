@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::model::{Action, From, Input, Recipe, Stage, Step};
 use crate::digest::VertexId;
 use crate::frontend::{Span, Spanned};
-use crate::plan::op::{Applies, ConfigPatch, FileOp, Op, Source};
+use crate::plan::op::{Applies, ConfigPatch, Exec, ExecKind, FileOp, Op, Source};
 use crate::plan::{Plan, PlanBuilder, Target, TargetTest, VertexMeta};
 
 /// Annotation that names an image's base.
@@ -24,6 +24,7 @@ pub(super) fn lower(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Plan> {
         decoder,
         builder: PlanBuilder::new(),
         ignore: &recipe.ignore,
+        contexts: &recipe.contexts,
         context: None,
         states: HashMap::new(),
     };
@@ -41,10 +42,7 @@ pub(super) fn lower(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Plan> {
 
 /// The stages that a stage is made from, where they are named.
 fn references(stage: &Stage, all: bool) -> Vec<(&str, Span)> {
-    let mut found = Vec::new();
-    if let Spanned { value: From::Stage(name), span } = &stage.from {
-        found.push((name.as_str(), *span));
-    }
+    let mut found: Vec<_> = started_from(stage).into_iter().collect();
     let steps = stage.steps.iter().chain(&stage.tests).filter(|step| all || step.active);
     for input in steps.flat_map(|step| &step.inputs) {
         if let Input::Stage(name) = input {
@@ -54,13 +52,23 @@ fn references(stage: &Stage, all: bool) -> Vec<(&str, Span)> {
     found
 }
 
+/// The stage that a stage starts from.
+fn started_from(stage: &Stage) -> Option<(&str, Span)> {
+    match &stage.from {
+        Spanned { value: From::Stage(name), span } => Some((name.as_str(), *span)),
+        _ => None,
+    }
+}
+
 /// Indices of the stages, each after those it is made from.
 fn order(decoder: &Decoder<'_>, recipe: &Recipe) -> Option<Vec<usize>> {
     let names: Vec<_> = recipe.stages.iter().map(|stage| stage.name.value.as_str()).collect();
     let mut known = true;
     for stage in &recipe.stages {
+        let base = started_from(stage);
         for (name, span) in references(stage, true) {
-            if !names.contains(&name) {
+            let context = recipe.contexts.iter().any(|(known, _)| known.value == name);
+            if !names.contains(&name) && (!context || base == Some((name, span))) {
                 let diagnostic = decoder.source.diagnostic(span, format!("unknown stage `{name}`"));
                 known = decoder
                     .report(diagnostic.suggest(name, names.iter().copied()))
@@ -125,6 +133,7 @@ struct Lowering<'a> {
     decoder: &'a Decoder<'a>,
     builder: PlanBuilder,
     ignore: &'a [String],
+    contexts: &'a [(Spanned<String>, Source)],
     context: Option<VertexId>,
     /// Each stage's state, and the name of the base it goes back to.
     states: HashMap<&'a str, (VertexId, Option<String>)>,
@@ -134,8 +143,20 @@ impl<'a> Lowering<'a> {
     fn stage(&mut self, stage: &'a Stage) -> Option<Target> {
         let name = stage.name.value.as_str();
         let (mut state, base) = self.base(stage)?;
+        let mut args = Vec::new();
         for step in stage.steps.iter().filter(|step| step.active) {
-            state = self.step(name, step, state)?;
+            match &step.action {
+                Action::Args(pairs) => {
+                    pairs.iter().for_each(|pair| set(&mut args, pair));
+                    continue;
+                }
+                // What the image sets counts more from then on.
+                Action::Config(patch) => {
+                    args.retain(|(name, _)| patch.env.iter().all(|(known, _)| known != name));
+                }
+                _ => {}
+            }
+            state = self.step(name, step, state, &args)?;
         }
         if let Some(config) = stage.config.as_ref().filter(|c| c.value != ConfigPatch::default()) {
             let meta = self.meta(name, config.span, "config");
@@ -143,7 +164,7 @@ impl<'a> Lowering<'a> {
         }
         let mut tests = Vec::new();
         for test in stage.tests.iter().filter(|test| test.active) {
-            tests.push(TargetTest { vertex: self.step(name, test, state)? });
+            tests.push(TargetTest { vertex: self.step(name, test, state, &[])? });
         }
         self.states.insert(name, (state, base.clone()));
         let annotations: BTreeMap<_, _> =
@@ -194,12 +215,29 @@ impl<'a> Lowering<'a> {
         *self.context.insert(self.builder.add(op, &[], meta))
     }
 
-    fn step(&mut self, stage: &str, step: &Step, state: VertexId) -> Option<VertexId> {
+    /// What `from` names: a stage, else a context.
+    fn named(&mut self, stage: &str, name: &Spanned<String>) -> Option<VertexId> {
+        if let Some((state, _)) = self.states.get(name.value.as_str()) {
+            return Some(*state);
+        }
+        let mut contexts = self.contexts.iter();
+        let (at, source) = contexts.find(|(known, _)| known.value == name.value)?;
+        let meta = self.meta(stage, at.span, format!("context {}", name.value));
+        Some(self.builder.add(Op::Source(source.clone()), &[], meta))
+    }
+
+    fn step(
+        &mut self,
+        stage: &str,
+        step: &Step,
+        state: VertexId,
+        args: &[(String, String)],
+    ) -> Option<VertexId> {
         let mut inputs = vec![state];
         for input in &step.inputs {
             inputs.push(match input {
                 Input::Context => self.context(stage, step.span),
-                Input::Stage(name) => self.states.get(name.value.as_str())?.0,
+                Input::Stage(name) => self.named(stage, name)?,
                 Input::Source(source) => {
                     let title = match source {
                         Source::Http(http) => format!("download {}", http.name),
@@ -217,14 +255,18 @@ impl<'a> Lowering<'a> {
         meta.step.clone_from(&step.name);
         meta.max_age = step.max_age;
         let mut ops = match &step.action {
-            Action::Exec(exec) => vec![Op::Exec(exec.clone())],
+            Action::Exec(exec) => vec![Op::Exec(with_args(exec, args))],
             Action::Files(ops) => ops.iter().cloned().map(Op::File).collect(),
             Action::Config(patch) => vec![Op::Config(patch.clone())],
-            Action::Workdir(path) => {
-                let applies = Applies::Last;
-                let mkdir = FileOp::Mkdir { path: path.clone(), owner: None, mode: None, applies };
+            // It was carried out by the stage.
+            Action::Args(_) => Vec::new(),
+            Action::Workdir { path, owner } => {
+                let (owner, mode, applies) = (owner.clone(), Some(0o755), Applies::Made);
+                let mkdir = FileOp::Mkdir { path: path.clone(), owner, mode, applies };
                 let patch = ConfigPatch { workdir: Some(path.clone()), ..Default::default() };
-                vec![Op::File(mkdir), Op::Config(patch)]
+                // The root is there, in every image.
+                let mkdir = (path != "/").then_some(Op::File(mkdir));
+                mkdir.into_iter().chain([Op::Config(patch)]).collect()
             }
         };
         // A config that sets nothing (`env: {}`) is no vertex.
@@ -234,4 +276,25 @@ impl<'a> Lowering<'a> {
         }
         Some(inputs[0])
     }
+}
+
+/// Sets a variable where it stands, or at the end.
+fn set(variables: &mut Vec<(String, String)>, pair: &(String, String)) {
+    match variables.iter_mut().find(|(name, _)| *name == pair.0) {
+        Some(known) => known.1.clone_from(&pair.1),
+        None => variables.push(pair.clone()),
+    }
+}
+
+/// A command with the arguments that are set above it; what it sets itself
+/// counts more.
+fn with_args(exec: &Exec, args: &[(String, String)]) -> Exec {
+    let mut exec = exec.clone();
+    if exec.kind == ExecKind::Step {
+        let own = std::mem::take(&mut exec.env);
+        let other = args.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+        exec.env = other.cloned().collect();
+        exec.env.extend(own);
+    }
+    exec
 }

@@ -5,9 +5,10 @@
 //! each at its line and column.
 //!
 //! The order of work: `node` (YAML to a tree in which each key and value knows
-//! its place), `parse`, `step`, `copy`, `run`, `config` (tree to `model`, strict, with
+//! its place), `parse`, `context`, `step`, `copy`, `run`, `config` (tree to `model`, strict, with
 //! `decode`, `substitute`, `scalar`, `when`), `lower` (model to plan). `keys` is the one list
-//! of keys: the parser and the JSON Schema are both made from it.
+//! of keys: the parser and the JSON Schema are both made from it. `write` goes the other
+//! way: from a plan to a recipe.
 //!
 //! Nothing is read or written: paths are only joined to the context's.
 //! Anything that parses is bounded, aliases and substitutions included.
@@ -16,6 +17,7 @@
 //! values are literal (`$PATH` is not expanded).
 
 mod config;
+mod context;
 mod copy;
 mod debian;
 mod decode;
@@ -30,6 +32,7 @@ mod scalar;
 mod step;
 mod substitute;
 mod when;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;

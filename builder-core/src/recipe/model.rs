@@ -14,6 +14,8 @@ pub(super) struct Recipe {
     pub(super) mtime: Option<i64>,
     /// What of the context is left out.
     pub(super) ignore: Vec<String>,
+    /// What else may be copied from and mounted, by name.
+    pub(super) contexts: Vec<(Spanned<String>, Source)>,
     pub(super) stages: Vec<Stage>,
 }
 
@@ -42,6 +44,7 @@ pub(super) enum From {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Input {
     Context,
+    /// A stage, or a further context.
     Stage(Spanned<String>),
     /// A file of the web, a commit.
     Source(Source),
@@ -67,5 +70,10 @@ pub(super) enum Action {
     Exec(Exec),
     Files(Vec<FileOp>),
     Config(ConfigPatch),
-    Workdir(String),
+    /// Variables of the commands that follow.
+    Args(Vec<(String, String)>),
+    Workdir {
+        path: String,
+        owner: Option<String>,
+    },
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::decode::{Decoder, Entries, optional};
 use super::model::{From, Recipe, Stage};
 use super::node::{Kind, Node};
-use super::{Params, config, keys, step, substitute};
+use super::{Params, config, context, keys, step, substitute};
 use crate::frontend::{Diagnostic, Spanned};
 use crate::plan::op::{Debian, Source};
 
@@ -82,9 +82,14 @@ pub(super) fn recipe(decoder: &Decoder<'_>, root: &Node) -> Option<Recipe> {
     let map = decoder.map(root, "a recipe", keys::TOP)?;
     let mtime = optional(&map, "mtime", |node| decoder.integer(node));
     let ignore = optional(&map, "ignore", |node| step::patterns(decoder, node)).unwrap_or_default();
+    if let Some(shell) = optional(&map, "shell", |node| decoder.words(node)) {
+        decoder.shell.get_or_init(|| shell);
+    }
+    let contexts = optional(&map, "contexts", |node| context::contexts(decoder, node));
+    let contexts = contexts.unwrap_or_default();
     let Some((stages_key, stages)) = map.entry("stages") else {
         let stage = stage(decoder, ONLY_STAGE.to_owned(), root, &map)?;
-        return Some(Recipe { mtime, ignore, stages: vec![stage] });
+        return Some(Recipe { mtime, ignore, contexts, stages: vec![stage] });
     };
     for (name, key, _) in map.present(keys::STAGE_KEYS) {
         let line = decoder.source.location(stages_key.span).line;
@@ -110,11 +115,17 @@ pub(super) fn recipe(decoder: &Decoder<'_>, root: &Node) -> Option<Recipe> {
         stage.name.span = key.span;
         Some(stage)
     };
-    let stages = entries.iter().filter_map(read).collect();
-    Some(Recipe { mtime, ignore, stages })
+    let stages: Vec<Stage> = entries.iter().filter_map(read).collect();
+    for (name, _) in &contexts {
+        if stages.iter().any(|stage| stage.name.value == name.value) {
+            let message = format!("`{}` is a stage too", name.value);
+            decoder.wrong::<()>(name.span, message);
+        }
+    }
+    Some(Recipe { mtime, ignore, contexts, stages })
 }
 
-fn is_stage_name(name: &str) -> bool {
+pub(super) fn is_stage_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let all = name.chars().all(|c| inner(c) || "._-".contains(c));
     all && name.starts_with(inner) && name.ends_with(inner)

@@ -17,14 +17,35 @@ pub(super) fn run(decoder: &Decoder<'_>, node: &Node, test: bool) -> Option<Made
     let mut inputs = Vec::new();
     let exec = match &node.kind {
         Kind::Map(_) => mapping(decoder, node, kind, &mut inputs)?,
-        Kind::Seq(_) => plain(Command::Argv(decoder.texts(node)?), kind),
-        Kind::Scalar { .. } => plain(Command::Shell(decoder.filled(node)?), kind),
+        Kind::Seq(_) => plain(Command::Argv(decoder.words(node)?), kind),
+        Kind::Scalar { .. } => plain(script(decoder, decoder.filled(node)?, None), kind),
     };
     let text = match &exec.command {
         Command::Shell(script) => script.trim().to_owned(),
-        Command::Argv(argv) => argv.join(" "),
+        Command::Argv(argv) if is_argv(node) => argv.join(" "),
+        Command::Argv(argv) => argv.last().map_or("", |script| script.trim()).to_owned(),
     };
     Some(Made { title: format!("{verb} {}", brief(&text)), inputs, action: Action::Exec(exec) })
+}
+
+/// Whether a command stands there word by word, and is no script for a shell.
+fn is_argv(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Map(entries) => entries.iter().any(|(key, _)| key.text() == Some("argv")),
+        Kind::Seq(_) => true,
+        Kind::Scalar { .. } => false,
+    }
+}
+
+/// A script, for its own shell, else for that of the recipe, else for the usual one.
+fn script(decoder: &Decoder<'_>, text: String, shell: Option<Vec<String>>) -> Command {
+    match shell.or_else(|| decoder.shell.get().cloned()) {
+        Some(mut argv) => {
+            argv.push(text);
+            Command::Argv(argv)
+        }
+        None => Command::Shell(text),
+    }
 }
 
 /// A command with no options.
@@ -39,9 +60,13 @@ fn mapping(
     inputs: &mut Vec<Input>,
 ) -> Option<Exec> {
     let map = decoder.map(node, "`run`", keys::RUN)?;
+    let shell = optional(&map, "shell", |node| decoder.words(node));
     let command = match map.present(&["script", "argv"])[..] {
-        [("script", _, node)] => decoder.filled(node).map(Command::Shell),
-        [(_, _, node)] => decoder.texts(node).map(Command::Argv),
+        [("script", _, node)] => decoder.filled(node).map(|text| script(decoder, text, shell)),
+        [..] if shell.is_some() => {
+            return decoder.wrong(map.entry("shell")?.0.span, "`shell` goes with `script`");
+        }
+        [(_, _, node)] => decoder.words(node).map(Command::Argv),
         [] => decoder.wrong(node.span, "`run` needs `script` or `argv`"),
         [_, (_, key, _), ..] => decoder.wrong(key.span, "`run` has either `script` or `argv`"),
     };

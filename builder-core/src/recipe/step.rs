@@ -95,9 +95,20 @@ fn action(decoder: &Decoder<'_>, verb: &str, node: &Node) -> Option<Made> {
             let title = brief(&format!("env {}", names.join(" ")));
             config(title, ConfigPatch { env, ..Default::default() })
         }
+        "arg" => {
+            let args = decoder.env(node)?;
+            let names: Vec<_> = args.iter().map(|(name, _)| name.as_str()).collect();
+            alone(brief(&format!("arg {}", names.join(" "))), Action::Args(args))
+        }
         "workdir" => {
-            let path = decoder.filled(node)?;
-            alone(format!("workdir {path}"), Action::Workdir(path))
+            let map = match node.kind {
+                Kind::Map(_) => Some(decoder.map(node, "`workdir`", keys::WORKDIR)?),
+                _ => None,
+            };
+            let at = map.as_ref().map_or(Some(node), |map| decoder.required(map, "path"))?;
+            let owner = map.and_then(|map| optional(&map, "owner", |node| decoder.owner(node)));
+            let path = decoder.filled(at)?;
+            alone(format!("workdir {path}"), Action::Workdir { path, owner })
         }
         _ => {
             let (title, ops) = files(decoder, verb, node)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use builder_core::dockerfile::git_reference;
 
 use crate::args::RecipeArgs;
+use crate::error::CliError;
 use crate::output;
 
 /// The name of standard input.
@@ -53,6 +54,22 @@ fn in_directory(dir: &Path) -> Found {
     match dockerfile {
         Some(path) if !recipe.exists() => Found::Dockerfile(Some(path)),
         _ => Found::Recipe(recipe),
+    }
+}
+
+/// The Dockerfile that `args` name, whether there is a recipe or not; `None` where
+/// the context is no directory and holds it.
+pub(crate) fn dockerfile_of(args: &RecipeArgs) -> Result<Option<PathBuf>, CliError> {
+    if args.file.is_some() || is_remote(&args.dir) {
+        return Ok(args.file.clone());
+    }
+    let mut paths = NAMES.iter().map(|name| args.dir.join(name));
+    match paths.find(|path| path.exists()) {
+        Some(path) => Ok(Some(path)),
+        None => {
+            let context = args.dir.display().to_string();
+            Err(CliError::NoDockerfile { path: args.dir.join(NAMES[0]), context })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod call;
 mod context;
+mod convert;
 mod find;
 mod options;
 mod resolver;
@@ -17,7 +18,8 @@ use builder_core::recipe::recipe_id;
 
 pub(crate) use self::call::call;
 use self::context::Given;
-pub(crate) use self::find::{Found, STDIN, file_in, find, tell_of_both};
+pub(crate) use self::convert::convert;
+pub(crate) use self::find::{Found, STDIN, dockerfile_of, file_in, find, tell_of_both};
 use self::resolver::Images;
 use super::engine::Opener;
 use super::recipe::{Loaded, Reading};
@@ -74,7 +76,7 @@ pub(crate) fn load(
     let mut checks = Checks::new(&file, &source, instead.as_ref());
     let mut images = Images::new(engine, how);
     let lowered = dockerfile::lower(&file, &source, &options, &mut images, &mut checks);
-    let Lowered { plan, secrets: _ } =
+    let Lowered { plan, secrets: _, stages: _ } =
         lowered.map_err(|diagnostic| match images.failed.take() {
             // The build is to stop: no mistake of the file.
             Some(error) if matches!(error.exit(), Exit::Interrupted | Exit::Terminated) => error,

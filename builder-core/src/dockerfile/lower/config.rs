@@ -8,6 +8,7 @@ use super::stage::State;
 use crate::dockerfile::ast::{Arg, CommandLine, Healthcheck, InstructionKind, Pair, Word};
 use crate::dockerfile::expose::ports;
 use crate::frontend::Diagnostic;
+use crate::plan::is_signal;
 use crate::plan::op::{self, Applies, ConfigPatch, FileOp, HistoryLine, Op};
 
 /// What a shell form runs in where nothing else is said.
@@ -328,26 +329,4 @@ pub(super) fn absolute(base: &str, path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
-}
-
-/// Names of Linux's signals, without `SIG`.
-const SIGNALS: [&str; 37] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
-    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
-    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
-    "UNUSED",
-];
-
-/// A number but 0, or a name, in any case and with or without `SIG`.
-fn is_signal(text: &str) -> bool {
-    if let Ok(number) = text.parse::<i64>() {
-        return number != 0;
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |prefix, most| {
-        let number = name.strip_prefix(prefix).and_then(|rest: &str| rest.parse::<u8>().ok());
-        number.is_some_and(|number| (1..=most).contains(&number))
-    };
-    SIGNALS.contains(&name) || offset("RTMIN+", 15) || offset("RTMAX-", 14)
 }

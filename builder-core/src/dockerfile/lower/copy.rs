@@ -11,6 +11,7 @@ use crate::dockerfile::expand::Expander;
 use crate::frontend::{Diagnostic, Span};
 use crate::plan::op::{
     self, CopySource, ExcludeFrom, FileOp, Git, Http, Mode, Op, Source, Unpack, file_name_of,
+    literal_path,
 };
 
 type Lowered = Result<(), Box<Diagnostic>>;
@@ -145,7 +146,7 @@ impl Lowering<'_, '_> {
                 let http = Http { url: text, name: name.clone(), checksum: digest };
                 let vertex = self.remote(at, place, Source::Http(http));
                 draft.op.keep_mtime = true;
-                draft.path(vertex, escaped(&name), add.unpack.unwrap_or(false));
+                draft.path(vertex, literal_path(&name), add.unpack.unwrap_or(false));
             } else {
                 self.ignored(place, "Add", &text);
                 let context = self.build_context(at, span);
@@ -326,12 +327,6 @@ fn pivoted(path: &str) -> String {
     }
 }
 
-/// A file's name as a pattern that matches nothing else.
-fn escaped(name: &str) -> String {
-    let special = |c: char| "*?[]\\".contains(c);
-    name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,6 +341,5 @@ mod tests {
         assert_eq!(matched("a/**/b***\\**"), "a/*/b*\\**");
         assert_eq!(pivoted("a/./b/../c"), "a/./c");
         assert_eq!(pivoted("../a/b"), "a/b");
-        assert_eq!(escaped("a[1]*"), "a\\[1\\]\\*");
     }
 }

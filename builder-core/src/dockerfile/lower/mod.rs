@@ -38,7 +38,7 @@ use super::lint::Checks;
 use crate::digest::VertexId;
 use crate::frontend::{Diagnostic, Resolver, SourceFile};
 use crate::plan::op::{Git, Network, Ulimit};
-use crate::plan::{Plan, PlanBuilder, Target};
+use crate::plan::{Location, Plan, PlanBuilder, Target};
 
 /// Annotations that name an image's base.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
@@ -103,8 +103,25 @@ pub struct Options {
 pub struct Lowered {
     /// What it asks for.
     pub plan: Plan,
+    /// The stages that were looked at, in the order of the file.
+    pub stages: Vec<LoweredStage>,
     /// The secrets that steps mount, in order of first mention.
     pub secrets: Vec<String>,
+}
+
+/// What became of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoweredStage {
+    /// As the file calls it, if it does.
+    pub name: Option<String>,
+    /// The stage that it starts from, by its place among those that were looked at.
+    pub from: Option<usize>,
+    /// Its state.
+    pub vertex: VertexId,
+    /// Where it begins.
+    pub location: Location,
+    /// Whether it is the one that was asked for.
+    pub is_target: bool,
 }
 
 /// Lowers a Dockerfile. `checks` are told what is met on the way.
@@ -143,6 +160,7 @@ pub fn lower(
             lowering.done.insert(at, state);
         }
     }
+    let stages = lowering.stages();
     let state = lowering.done.remove(&target).expect("the target is needed");
     let mut annotations = BTreeMap::new();
     if let Some(base) = &state.base {
@@ -155,7 +173,7 @@ pub fn lower(
     let (vertex, tests) = (state.vertex, Vec::new());
     lowering.builder.target(Target { stage, vertex, tests, annotations });
     let plan = lowering.builder.finish();
-    Ok(Lowered { secrets: plan.secrets(), plan })
+    Ok(Lowered { secrets: plan.secrets(), plan, stages })
 }
 
 /// The arguments that are there without being declared before the first stage,
@@ -189,6 +207,27 @@ struct Lowering<'a, 'c> {
 }
 
 impl Lowering<'_, '_> {
+    /// The stages that were looked at.
+    fn stages(&self) -> Vec<LoweredStage> {
+        let needed: Vec<usize> =
+            (0..self.file.stages.len()).filter(|at| self.graph.needed[*at]).collect();
+        let stage = |at: &usize| {
+            let stage = self.graph.stage(*at);
+            let from = match self.graph.from(*at) {
+                stages::From::Stage(base) => needed.iter().position(|at| at == base),
+                _ => None,
+            };
+            LoweredStage {
+                name: stage.name.as_ref().map(|name| name.value.clone()),
+                from,
+                vertex: self.done[at].vertex,
+                location: self.source.location(stage.span),
+                is_target: *at == self.graph.target,
+            }
+        };
+        needed.iter().map(stage).collect()
+    }
+
     fn expander(&self) -> Expander {
         Expander::new(self.file.escape())
     }
