@@ -12,6 +12,7 @@ mod buildctl;
 mod built;
 mod case;
 mod compare;
+mod converted;
 mod differences;
 mod docker;
 mod layers;

@@ -20,15 +20,32 @@ impl Phoenix {
         Self { home: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    fn command(&self, site: &Site<'_>, bases: &Bases) -> Command {
+    /// One of its commands.
+    pub(crate) fn start(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_phoenix"));
         command.env_clear().env("HOME", self.home.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.arg("--store").arg(self.store()).args(["build", "--progress=plain"]);
+        command.arg("--store").arg(self.store()).arg(name);
+        command
+    }
+
+    /// Gives a command the bases under their names.
+    pub(crate) fn bases(bases: &Bases, command: &mut Command) {
         for base in &bases.all {
             let layout = base.layout.display();
             command.arg(format!("--build-context={}=oci-layout://{layout}", base.name));
         }
+    }
+
+    /// Where the image of a case is written to.
+    pub(crate) fn archive(site: &Site<'_>) -> PathBuf {
+        site.path("phoenix.tar")
+    }
+
+    fn command(&self, site: &Site<'_>, bases: &Bases) -> Command {
+        let mut command = self.start("build");
+        command.arg("--progress=plain");
+        Self::bases(bases, &mut command);
         for (flag, value) in &site.case.flags {
             command.arg(flag);
             if !value.is_empty() {
@@ -60,7 +77,7 @@ impl Peer for Phoenix {
             let text = if call == Call::Check { findings(&text) } else { text };
             return Outcome::from([(call.name().to_owned(), text)]);
         }
-        let archive = site.path("phoenix.tar");
+        let archive = Self::archive(site);
         command.arg(format!("--output=type=oci,dest={}", archive.display())).arg("ctx");
         let said = said(&mut command, site);
         outcome(&said, &archive, site, bases, error)

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use crate::base::Bases;
 use crate::buildctl::Buildctl;
 use crate::case::{self, Case, Docker};
+use crate::converted::{self, Steps};
 use crate::docker::OldDocker;
 use crate::peer::{Outcome, Peer};
 use crate::phoenix::Phoenix;
@@ -49,6 +50,16 @@ fn each<'a, T: Send>(
     bases: &Bases,
     check: impl Fn(&'a Case, Outcome) -> T + Sync,
 ) -> Vec<T> {
+    each_site(cases, peer, bases, |site, outcome| check(site.case, outcome))
+}
+
+/// As [`each`], while the site of the case is still there.
+fn each_site<'a, T: Send>(
+    cases: &[&'a Case],
+    peer: &dyn Peer,
+    bases: &Bases,
+    check: impl Fn(&Site<'a>, Outcome) -> T + Sync,
+) -> Vec<T> {
     let named = |case: &&Case| case.sections.iter().any(|part| part.body.contains("{{REGISTRY}}"));
     let served = Served::start(bases, cases.iter().copied().any(|case| named(&case)));
     let (left, done) = (Mutex::new(cases.iter()), Mutex::new(Vec::new()));
@@ -56,10 +67,11 @@ fn each<'a, T: Send>(
         loop {
             let next = left.lock().expect("no worker panics").next();
             let Some(case) = next else { return };
-            let build = || peer.build(&Site::make(case, &served), bases);
+            let site = Site::make(case, &served);
+            let build = || peer.build(&site, bases);
             let outcome = catch_unwind(AssertUnwindSafe(build));
             let broken = |_| Outcome::from([("panic".to_owned(), "see above\n".to_owned())]);
-            let said = check(case, outcome.unwrap_or_else(broken));
+            let said = check(&site, outcome.unwrap_or_else(broken));
             done.lock().expect("no worker panics").push(said);
         }
     };
@@ -77,32 +89,79 @@ fn pending() -> BTreeSet<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// The cases that have no recipe, each with the reason.
+fn refused() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(dir().join("unconverted.txt")).unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let pair = |line: &str| {
+        let (name, why) = line.split_once(": ").expect("a name and a reason");
+        (name.to_owned(), why.to_owned())
+    };
+    lines.map(pair).collect()
+}
+
 fn told(failures: Vec<Option<String>>) -> (usize, String) {
     let mut failures: Vec<String> = failures.into_iter().flatten().collect();
     failures.sort();
     (failures.len(), failures.concat())
 }
 
+/// What Phoenix made of a case.
+struct Made {
+    name: String,
+    /// What is not as it was recorded.
+    differs: Option<String>,
+    /// What came of it as a recipe, where it is an image.
+    converted: Option<Result<Steps, String>>,
+}
+
+/// What Phoenix makes of all cases, once for all tests; `None` where that cannot be.
+fn made() -> Option<&'static [Made]> {
+    static MADE: OnceLock<Option<Vec<Made>>> = OnceLock::new();
+    let make = || {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let bases = Bases::make(dir.path())?;
+        let (cases, phoenix) = (cases(), Phoenix::new());
+        let all: Vec<&Case> = cases.iter().collect();
+        let check = |site: &Site<'_>, outcome: Outcome| {
+            let is_image = outcome.contains_key("config");
+            let again = || converted::converted(&phoenix, site, &bases);
+            let again = || {
+                let broken = |_| Err("it panics, see above".to_owned());
+                catch_unwind(AssertUnwindSafe(again)).unwrap_or_else(broken)
+            };
+            Made {
+                name: site.case.name.clone(),
+                differs: compare::differs(site.case, "phoenix", &outcome),
+                converted: is_image.then(again),
+            }
+        };
+        Some(each_site(&all, &phoenix, &bases, check))
+    };
+    MADE.get_or_init(make).as_deref()
+}
+
 #[test]
 fn phoenix_makes_of_every_case_what_was_recorded_from_the_peer() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let Some(bases) = Bases::make(dir.path()) else { return };
-    let (cases, pending) = (cases(), pending());
-    let all: Vec<&Case> = cases.iter().collect();
-    let check = |case: &Case, outcome| {
-        let differs = compare::differs(case, "phoenix", &outcome);
-        match (differs, pending.contains(&case.name)) {
-            (Some(differs), false) => Some(format!("{}\n{differs}\n", case.name)),
-            (None, true) => Some(format!("{}\npasses: it is to leave pending.txt\n", case.name)),
-            _ => None,
-        }
-    };
+    let pending = pending();
     match recording().as_deref() {
         None => {
-            let (count, failures) = told(each(&all, &Phoenix::new(), &bases, check));
-            assert!(count == 0, "{count} of {} cases:\n{failures}", cases.len());
+            let Some(made) = made() else { return };
+            let check = |made: &Made| match (&made.differs, pending.contains(&made.name)) {
+                (Some(differs), false) => Some(format!("{}\n{differs}\n", made.name)),
+                (None, true) => {
+                    Some(format!("{}\npasses: it is to leave pending.txt\n", made.name))
+                }
+                _ => None,
+            };
+            let (count, failures) = told(made.iter().map(check).collect());
+            assert!(count == 0, "{count} of {} cases:\n{failures}", made.len());
         }
         Some("pending") => {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let Some(bases) = Bases::make(dir.path()) else { return };
+            let cases = cases();
+            let all: Vec<&Case> = cases.iter().collect();
             let failing = |case: &'_ Case, outcome| {
                 compare::differs(case, "phoenix", &outcome).map(|_| format!("{}\n", case.name))
             };
@@ -111,6 +170,37 @@ fn phoenix_makes_of_every_case_what_was_recorded_from_the_peer() {
         }
         Some(_) => {}
     }
+}
+
+#[test]
+fn the_recipe_of_every_case_makes_the_same_layers_and_config() {
+    if recording().is_some() {
+        return;
+    }
+    let Some(made) = made() else { return };
+    let refused = refused();
+    let (mut steps, mut images) = (Steps::default(), 0);
+    let mut failures = Vec::new();
+    for Made { name, converted, .. } in made {
+        match (converted, refused.contains_key(name)) {
+            (Some(Ok(own)), false) => {
+                images += 1;
+                steps.stood += own.stood;
+                steps.ran += own.ran;
+            }
+            (Some(Ok(_)), true) => {
+                let told = format!("{name}\nis the same: it is to leave unconverted.txt\n");
+                failures.push(Some(told));
+            }
+            (Some(Err(why)), false) => failures.push(Some(format!("{name}\n{why}\n"))),
+            (None, true) => failures.push(Some(format!("{name}\nmakes no image\n"))),
+            _ => {}
+        }
+    }
+    let Steps { stood, ran } = steps;
+    eprintln!("{images} recipes: {stood} steps stood by what Dockerfiles had made, {ran} ran");
+    let (count, failures) = told(failures);
+    assert!(count == 0, "{count} of {} cases:\n{failures}", made.len());
 }
 
 #[test]
@@ -174,4 +264,7 @@ fn cases_are_many_and_each_has_a_title_and_a_recorded_expectation() {
     let names: BTreeSet<_> = cases.iter().map(|case| case.name.clone()).collect();
     let unknown: Vec<_> = pending().difference(&names).cloned().collect();
     assert!(unknown.is_empty(), "pending.txt names {unknown:?}");
+    let refused = refused();
+    let unknown: Vec<_> = refused.keys().filter(|name| !names.contains(*name)).collect();
+    assert!(unknown.is_empty(), "unconverted.txt names {unknown:?}");
 }

@@ -18,8 +18,12 @@ pub(super) fn copy(decoder: &Decoder<'_>, node: &Node) -> Option<Made> {
     }
     let map = decoder.map(node, "`copy`", keys::COPY)?;
     let mut gathered = Gathered::default();
-    gathered.context(decoder, &map, Unpack::Never)?;
-    gathered.files(decoder, &map)?;
+    for (kind, ..) in map.present(&["src", "files"]) {
+        match kind {
+            "src" => gathered.context(decoder, &map, Unpack::Never)?,
+            _ => gathered.files(decoder, &map)?,
+        }
+    }
     if gathered.sources.is_empty() {
         return decoder.wrong(node.span, "`copy` needs `src` or `files`");
     }
@@ -38,10 +42,15 @@ pub(super) fn add(decoder: &Decoder<'_>, node: &Node) -> Option<Made> {
         false => Unpack::Never,
     };
     let mut gathered = Gathered::default();
-    gathered.context(decoder, &map, rule(true))?;
-    gathered.web(decoder, &map, rule(false))?;
-    gathered.git(decoder, &map)?;
-    gathered.files(decoder, &map)?;
+    for (kind, ..) in map.present(&["src", "url", "git", "files"]) {
+        match kind {
+            "src" => gathered.context(decoder, &map, rule(true))?,
+            "url" => gathered.web(decoder, &map, rule(false))?,
+            "git" => gathered.git(decoder, &map)?,
+            _ => gathered.files(decoder, &map)?,
+        }
+    }
+    Gathered::without_git(decoder, &map);
     if gathered.sources.is_empty() {
         return decoder.wrong(node.span, "`add` needs `src`, `url`, `git` or `files`");
     }
@@ -54,13 +63,13 @@ fn listed(
     length: usize,
     (verb, unpack): (&str, Unpack),
 ) -> Option<Made> {
-    let texts = decoder.one_or_more(node)?;
+    let mut texts = decoder.one_or_more(node)?;
     if length < 2 {
         let message = format!("a list for `{verb}` is sources and a destination");
         return decoder.wrong(node.span, message);
     }
-    let mut paths = within(decoder, texts)?;
-    let dest = paths.pop()?;
+    let dest = texts.pop()?.value;
+    let paths = within(decoder, texts)?;
     let mut gathered = Gathered::default();
     gathered.paths(Input::Context, paths, unpack);
     let copy = Copy { sources: gathered.sources, ..Copy::new([], dest) };
@@ -154,16 +163,19 @@ impl Gathered {
         Some(())
     }
 
+    /// What says more of `git` stands alone.
+    fn without_git(decoder: &Decoder<'_>, map: &Entries<'_>) {
+        let alone = OF_GIT.iter().filter(|_| map.get("git").is_none());
+        for key in alone {
+            if let Some((node, _)) = map.entry(key) {
+                decoder.wrong::<()>(node.span, format!("`{key}` goes with `git`"));
+            }
+        }
+    }
+
     /// `git` and what says more of it.
     fn git(&mut self, decoder: &Decoder<'_>, map: &Entries<'_>) -> Option<()> {
-        let Some(node) = map.get("git") else {
-            for key in OF_GIT {
-                if let Some((key_node, _)) = map.entry(key) {
-                    decoder.wrong::<()>(key_node.span, format!("`{key}` goes with `git`"));
-                }
-            }
-            return Some(());
-        };
+        let node = map.get("git")?;
         let git = repository(decoder, map, node)?;
         self.shown.push("git".to_owned());
         self.inputs.push(Input::Source(Source::Git(git)));

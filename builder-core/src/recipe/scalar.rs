@@ -70,7 +70,7 @@ pub(super) fn ulimit(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     fits.then_some((soft, hard))
 }
 
-/// `user[:group]`, names or numbers.
+/// `user[:group]` or `:group`, names or numbers.
 pub(super) fn is_owner(text: &str) -> bool {
     let name = |name: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-$@\\".contains(c);
@@ -79,7 +79,7 @@ pub(super) fn is_owner(text: &str) -> bool {
         !name.is_empty() && !name.starts_with('-') && name.chars().all(allowed) && fits
     };
     match text.split_once(':') {
-        Some((user, group)) => name(user) && name(group),
+        Some((user, group)) => (user.is_empty() || name(user)) && name(group),
         None => name(text),
     }
 }
@@ -132,7 +132,7 @@ mod tests {
         );
         assert_eq!(["64k", "10M", "7"].map(size), [Some(65_536), Some(10 << 20), Some(7)]);
         assert_eq!(["", "k", "0", "1kk", "99999999999g", "1é"].map(size), [None; 6]);
-        assert!(["root", "1000:1000", "app:www-data"].into_iter().all(is_owner));
+        assert!(["root", "1000:1000", "app:www-data", ":staff"].into_iter().all(is_owner));
         assert!(!["", ":", "a:b:c", "a b", "4294967295", "-x"].into_iter().any(is_owner));
         assert_eq!(
             ["80", "53/udp", "0", "70000", "80/x", ""].map(port),

@@ -18,6 +18,16 @@ struct Sources<'a> {
     files: Vec<Entry>,
     /// What is done with archives among the paths, and among the downloads.
     unpack: [Option<Unpack>; 2],
+    /// The keys that they stand at.
+    order: Vec<&'static str>,
+}
+
+impl Sources<'_> {
+    fn met(&mut self, kind: &'static str) {
+        if !self.order.contains(&kind) {
+            self.order.push(kind);
+        }
+    }
 }
 
 impl<'a> Writer<'a> {
@@ -31,20 +41,19 @@ impl<'a> Writer<'a> {
         let [paths, urls] = sources.unpack;
         let unpacks = paths == Some(Unpack::Archives);
         let add = unpacks || !sources.urls.is_empty() || sources.git.is_some();
+        // They are copied in the order in which their keys stand.
         let mut entries = Vec::new();
-        if !sources.paths.is_empty() {
-            entries.push(entry("src", Yaml::one_or_more(&sources.paths)));
-        }
-        entries.extend(sources.from.as_ref().map(|from| entry("from", Yaml::text(from))));
-        if !sources.urls.is_empty() {
-            let all: Vec<String> = sources.urls.iter().map(|http| http.url.clone()).collect();
-            entries.push(entry("url", Yaml::one_or_more(&all)));
-            let checksum = sources.urls.iter().find_map(|http| http.checksum);
-            entries.extend(checksum.map(|sum| entry("checksum", Yaml::text(sum.to_string()))));
-        }
-        entries.extend(sources.git.into_iter().flat_map(repository));
-        if !sources.files.is_empty() {
-            entries.push(entry("files", Yaml::Map(sources.files)));
+        for kind in &sources.order {
+            match *kind {
+                "src" => {
+                    entries.push(entry("src", Yaml::one_or_more(&sources.paths)));
+                    let from = sources.from.as_ref();
+                    entries.extend(from.map(|from| entry("from", Yaml::text(from))));
+                }
+                "url" => entries.extend(downloads(&sources.urls)),
+                "git" => entries.extend(sources.git.into_iter().flat_map(repository)),
+                _ => entries.push(entry("files", Yaml::Map(sources.files.clone()))),
+            }
         }
         let usual = [None, Some(Unpack::Archives)].contains(&paths)
             && [None, Some(Unpack::Never)].contains(&urls);
@@ -76,17 +85,20 @@ impl<'a> Writer<'a> {
                     if sources.files.iter().any(|known| known.key == *name) {
                         return Err(self.unsaid(vertex, format!("`{name}` stands here twice")));
                     }
+                    sources.met("files");
                     sources.files.push(entry(name, Yaml::text(text)));
                     continue;
                 }
             };
             let from = match self.taken(input, vertex)? {
                 Taken::Url(http) => {
+                    sources.met("url");
                     sources.urls.push(http);
                     sources.unpack[1] = Some(unpack);
                     continue;
                 }
                 Taken::Git(git) if path == "." && sources.git.is_none() => {
+                    sources.met("git");
                     sources.git = Some(git);
                     continue;
                 }
@@ -97,6 +109,7 @@ impl<'a> Writer<'a> {
             if *place.get_or_insert(input) != input {
                 return Err(self.unsaid(vertex, "a copy of a recipe takes from one place"));
             }
+            sources.met("src");
             sources.paths.push(path.clone());
             sources.from = from;
             sources.unpack[0] = Some(unpack);
@@ -124,6 +137,14 @@ fn options(copy: &Copy, entries: &mut Vec<Entry>) {
 
 fn changed(mode: &Mode) -> Yaml {
     mode.as_octal().map_or_else(|| Yaml::text(mode.to_string()), octal)
+}
+
+/// Files of the web.
+fn downloads(urls: &[&Http]) -> Vec<Entry> {
+    let all: Vec<String> = urls.iter().map(|http| http.url.clone()).collect();
+    let checksum = urls.iter().find_map(|http| http.checksum);
+    let checksum = checksum.map(|sum| entry("checksum", Yaml::text(sum.to_string())));
+    std::iter::once(entry("url", Yaml::one_or_more(&all))).chain(checksum).collect()
 }
 
 /// What says which commit.
