@@ -105,11 +105,11 @@ fn literal(text: &str, indent: usize) -> Option<Vec<String>> {
     let ends = match text.len() - body.len() {
         0 => "-",
         1 => "",
-        _ => "+",
+        // Empty lines that stand below for looks would be part of it.
+        _ => return None,
     };
     let mut lines = vec![format!("|{deep}{ends}")];
     lines.extend(body.split('\n').map(|line| indented(line, indent)));
-    lines.extend(std::iter::repeat_n(String::new(), (text.len() - body.len()).max(1) - 1));
     Some(lines)
 }
 

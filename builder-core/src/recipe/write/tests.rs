@@ -68,8 +68,8 @@ proptest! {
 fn long_lines_are_broken_at_their_gaps_and_lines_stand_as_they_are() {
     let long =
         format!("apt-get update     && apt-get install {}     && clean", "package ".repeat(9));
-    let lines = "one\n  two\n\nthree\n\n";
-    let ops = [long.as_str(), lines, "  deep\n", "tail \n x"];
+    let lines = "one\n  two\n\nthree\n";
+    let ops = [long.as_str(), lines, "one\n\n", "  deep\n", "tail \n x"];
     let ops = ops.map(|script| Op::Exec(run(&["/bin/sh", "-c", script])));
     let text = written(ops.into()).expect("it can be said");
     let broken = format!(
@@ -78,7 +78,8 @@ fn long_lines_are_broken_at_their_gaps_and_lines_stand_as_they_are() {
     );
     for part in [
         broken.as_str(),
-        "  - run: |+\n      one\n        two\n\n      three\n\n",
+        "  - run: |\n      one\n        two\n\n      three\n",
+        "  - run: \"one\\n\\n\"\n",
         "  - run: |2\n        deep\n",
         "  - run: |-\n      tail \n       x\n",
     ] {
