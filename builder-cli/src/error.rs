@@ -117,6 +117,15 @@ pub(crate) enum CliError {
     /// `--call` of what is no Dockerfile.
     #[error("--call and --check are for Dockerfiles; `phoenix validate` checks a recipe")]
     CallOfRecipe,
+    /// `--platform` for what is no Dockerfile.
+    #[error(
+        "--platform is for Dockerfiles; a recipe says it of its base: from: {{image: {{name: NAME, \
+         platform: {platform}}}}}"
+    )]
+    PlatformOfRecipe {
+        /// As it was given.
+        platform: String,
+    },
     /// An agent is asked for, and none is known.
     #[error("--ssh {id}: SSH_AUTH_SOCK names no agent")]
     NoAgent {
@@ -276,6 +285,7 @@ impl CliError {
             | Self::StdinTwice
             | Self::BadChecks { .. }
             | Self::CallOfRecipe
+            | Self::PlatformOfRecipe { .. }
             | Self::NoAgent { .. }
             | Self::BadContext { .. }
             | Self::PushWhere { .. }

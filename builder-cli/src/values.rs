@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use builder_core::image::{ParsePlatformError, Platform};
 use clap::ValueEnum;
 
 /// A kind of output.
@@ -338,6 +339,19 @@ fn fits(output: &OutputArg, has: impl Fn(&str) -> bool) -> Result<(), String> {
     Err(wrong.to_owned())
 }
 
+/// Reads a platform: `os/arch[/variant]`, an architecture alone, or `local`.
+pub(crate) fn platform(text: &str) -> Result<Platform, String> {
+    if text.contains(',') {
+        return Err("an image is for one platform; build once for each".to_owned());
+    }
+    match text {
+        "local" => Ok(Platform::host()),
+        _ if text.contains('/') || text == "linux" => text.parse(),
+        _ => format!("linux/{text}").parse(),
+    }
+    .map_err(|error: ParsePlatformError| error.to_string())
+}
+
 /// Reads `id=ID`, with `src=FILE` or `env=VARIABLE`; `type=file` or `type=env`
 /// may be said too.
 pub(crate) fn secret_spec(text: &str) -> Result<SecretArg, String> {
@@ -421,6 +435,18 @@ mod tests {
         assert_eq!(secret("id=TOKEN"), Ok(SecretSource::Env("TOKEN".into())));
         for bad in ["src=f", "id=a,src=f,env=V", "id=", "a"] {
             assert!(secret(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn platform_is_one_in_the_form_that_is_compared() {
+        let platform = |text| platform(text).map(|platform| platform.to_string());
+        assert_eq!(platform("linux/arm64/v8"), Ok("linux/arm64".to_owned()));
+        assert_eq!(platform("aarch64"), Ok("linux/arm64".to_owned()));
+        assert_eq!(platform("linux/arm"), Ok("linux/arm/v7".to_owned()));
+        assert_eq!(platform("local"), Ok(Platform::host().to_string()));
+        for bad in ["", "linux", "linux/", "a/b/c/d", "linux/amd64,linux/arm64"] {
+            assert!(platform(bad).is_err(), "{bad}");
         }
     }
 

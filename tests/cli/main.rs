@@ -29,6 +29,7 @@ mod load;
 mod no_test_forgotten;
 mod phoenix;
 mod plan;
+mod platforms;
 mod projects;
 mod prune;
 mod reasons;

@@ -1,8 +1,9 @@
 //! The options that are about Dockerfiles, by the names of `docker build`.
 
+use builder_core::image::Platform;
 use clap::{Args, ValueEnum};
 
-use crate::values::{UlimitArg, host, key_value, label, memory, ulimit};
+use crate::values::{UlimitArg, host, key_value, label, memory, platform, ulimit};
 
 /// What a Dockerfile does not say itself.
 #[derive(Debug, Default, Args)]
@@ -42,8 +43,8 @@ NAME=oci-layout://DIR[:TAG], NAME=docker-image://IMAGE, NAME=GIT (repeatable)")]
     pub(crate) allow: Vec<Allowed>,
 
     /// What the image is for [default: this host]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = platform)]
+    pub(crate) platform: Option<Platform>,
 }
 
 /// The network of steps.

@@ -113,6 +113,9 @@ pub(crate) fn load(
 }
 
 fn of_recipe(args: &RecipeArgs, path: &Path, settings: &Settings) -> Result<Loaded, CliError> {
+    if let Some(platform) = &args.docker.platform {
+        return Err(CliError::PlatformOfRecipe { platform: platform.to_string() });
+    }
     let text = files::read_text(path).map_err(|error| match error {
         CliError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             match args.file {

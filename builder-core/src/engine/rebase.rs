@@ -112,7 +112,7 @@ fn onto(inner: &Inner, place: &ImagePlace) -> Result<Onto> {
             let (path, tag) = (path.clone(), tag.clone());
             let is_image = oci(inner, &path, tag.as_ref()).is_image()?;
             Ok(Onto::Source(match is_image {
-                true => Source::Oci { path, tag },
+                true => Source::Oci { path, tag, platform: None },
                 false => Source::Rootfs { path },
             }))
         }

@@ -5,7 +5,7 @@ use crate::digest::BlobDigest;
 use crate::error::Result;
 use crate::exec::Cancel;
 use crate::image::{ImageConfig, Platform};
-use crate::registry::{Reference, Registry, RegistryError};
+use crate::registry::{Fit, Reference, Registry, RegistryError};
 use crate::solve::{self, Locks, Meant};
 use crate::source::named;
 
@@ -14,7 +14,8 @@ use crate::source::named;
 pub struct ImageQuery {
     /// As a user writes it: `debian`, `localhost:5000/app:1`, `app@sha256:...`.
     pub reference: String,
-    /// `os/arch[/variant]`; this machine's where absent.
+    /// `os/arch[/variant]`; this machine's where absent. An image that is not one
+    /// of several is taken whatever it is for; its config tells.
     pub platform: Option<String>,
     /// Whether the registry is asked although the store has the name.
     pub pull: bool,
@@ -44,11 +45,12 @@ pub(super) fn resolve(
     let _lease = inner.store.lease()?;
     let registry = Registry::new(&inner.registry, cancel)?;
     let name = reference.name();
-    let found = match solve::find(&inner.store, &registry, locks, (&reference, &platform), *pull)? {
+    let of = (&platform, Fit::Lone);
+    let found = match solve::find(&inner.store, &registry, locks, (&reference, of), *pull)? {
         Meant::Found(found) => found,
         Meant::Pinned(digest) => {
             let pinned = reference.with_digest(digest);
-            named::find(&inner.store, &registry, &pinned, &platform, false)?
+            named::find(&inner.store, &registry, &pinned, of, false)?
         }
     };
     let digest = found.digest();
@@ -67,7 +69,8 @@ pub(super) fn lock(
     let reference: Reference = reference.parse()?;
     let platform = platform_of(inner, platform)?;
     let registry = Registry::new(&inner.registry, cancel)?;
-    solve::find(&inner.store, &registry, locks, (&reference, &platform), false)?;
+    let of = (&platform, Fit::Exact);
+    solve::find(&inner.store, &registry, locks, (&reference, of), false)?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, PlannedVertex, Status, Unit};
 use crate::exec::Cancel;
 use crate::image::{MediaType, descriptor, normalise_tag};
-use crate::registry::{Access, Outgoing, Reference, Registry, Sending};
+use crate::registry::{Access, Fit, Outgoing, Reference, Registry, Sending};
 use crate::source::named::{self, Fetching, PULLED};
 
 /// An image to be brought in.
@@ -64,7 +64,7 @@ pub(super) fn pull(inner: &Inner, request: &PullRequest, cancel: &Cancel) -> Res
     let _lease = inner.store.lease()?;
     let registry = Registry::new(&inner.registry, cancel)?;
     let repository = registry.repository(&reference, Access::Pull)?;
-    let resolved = repository.resolve(&inner.store, &platform)?;
+    let resolved = repository.resolve(&inner.store, &platform, Fit::Exact)?;
     let blobs = named::described(&resolved)?.into_iter().enumerate();
     let blobs = blobs.map(|(at, layer)| (format!("layer {}", at + 1), layer.blob, layer.size));
     let told = Told::new(inner, "the store", blobs.collect());

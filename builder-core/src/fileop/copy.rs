@@ -8,8 +8,8 @@
 //! | directory | a directory | the source's content is merged into it, its own mode and owner stay |
 //! | directory | anything else | an error |
 //!
-//! A source that is a symbolic link is followed inside its root; links below a
-//! source are copied as links. Directories below a source give mode and owner
+//! A source that is a symbolic link is followed inside its root, and may not
+//! lead nowhere; links below a source are copied as links. Directories below a source give mode and owner
 //! to those that they merge with. What is missing of the destination's
 //! directories gets the owner that is asked for, and the mode where that is
 //! octal, else 0755; 0755 too where it is made for an archive to be unpacked.
@@ -169,9 +169,16 @@ impl<'a> Copier<'a, '_> {
         let before = all.len();
         for named in name::expand(tree, &clean)? {
             let lookup::Resolved { path, node } = lookup::resolve(tree, &named)?;
-            let Some(node) = node else { continue };
+            // What matches is meant, so a link that leads nowhere is not passed over.
             there = true;
-            if self.is_left_out(&path, &node) {
+            let Some(node) = node else {
+                if self.is_left_out(&named, false) {
+                    continue;
+                }
+                let (pattern, link, target) = (text.to_owned(), named.display(), path.display());
+                return Err(FileOpError::Dangling { pattern, link, target });
+            };
+            if self.is_left_out(&path, node.is_dir()) {
                 continue;
             }
             if let Some(archive) = self.archive(input, &path, &node, unpack)? {
@@ -205,10 +212,10 @@ impl<'a> Copier<'a, '_> {
     }
 
     /// Whether a source is left out whole.
-    fn is_left_out(&self, path: &LayerPath, node: &Node) -> bool {
+    fn is_left_out(&self, path: &LayerPath, is_dir: bool) -> bool {
         self.op.exclude_from == ExcludeFrom::Root
             && self.excludes.at(path.as_bytes()).is_match()
-            && !(node.is_dir() && self.excludes.may_take_back_below(path.as_bytes()))
+            && !(is_dir && self.excludes.may_take_back_below(path.as_bytes()))
     }
 
     /// A source of which the directories are kept: those behind a `/./`, or all.

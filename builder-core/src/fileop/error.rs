@@ -36,6 +36,16 @@ pub enum FileOpError {
         /// Names that are there and look alike.
         near: Vec<String>,
     },
+    /// A source is a symbolic link that leads nowhere.
+    #[error("`{pattern}` names {link}, a symbolic link to {target}, which is not found")]
+    Dangling {
+        /// As it was written.
+        pattern: String,
+        /// The link, below the root of what is copied from.
+        link: String,
+        /// Where it leads there.
+        target: String,
+    },
     /// A source is there and left out as a whole.
     #[error("`exclude` leaves out all that `{pattern}` names")]
     Excluded {

@@ -183,6 +183,12 @@ fn copies_that_cannot_be_are_refused_with_the_reason() {
         let got = shown(copied(plain(sources, dest), &target(), &context()));
         assert_eq!(got, Err(expected.to_owned()), "{sources:?} to {dest}");
     }
+    let dangling = Memory::new().file("l/f", "").link("l1", "/l/f").link("l2", "l/gone");
+    let expected = "`l?` names /l2, a symbolic link to /l/gone, which is not found".to_owned();
+    assert_eq!(shown(copied(plain(&["l?"], "/x/"), &target(), &dangling)), Err(expected));
+    let without = copied(excluding(&["l?"], "/x/", &["l2"]), &target(), &dangling);
+    let one = ["dir /x 755", "file /x/l1 644"].map(str::to_owned);
+    assert_eq!(shown(without), Ok(one.to_vec()), "what is left out need not lead anywhere");
     let clash = Memory::new().file("dir/existing/x", "").file("flat/existing", "");
     let got = shown(copied(plain(&["flat"], "/srv"), &target(), &clash));
     assert_eq!(

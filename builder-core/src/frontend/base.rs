@@ -23,6 +23,9 @@ pub enum Wanted {
         path: PathBuf,
         /// The tag or reference, where there is more than one image.
         tag: Option<String>,
+        /// `os/arch[/variant]`, where an image is there for several; the build's
+        /// where absent.
+        platform: Option<String>,
     },
 }
 

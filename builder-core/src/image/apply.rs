@@ -1,8 +1,8 @@
 //! Changes of a config, with the meaning that Docker gives them.
 
-use super::ImageConfig;
 use super::config::Healthcheck;
-use crate::plan::op::{self, ConfigPatch};
+use super::{ImageConfig, Platform};
+use crate::plan::op::{self, ConfigPatch, ImagePlatform};
 
 impl ImageConfig {
     /// Carries out a change.
@@ -26,6 +26,7 @@ impl ImageConfig {
             shell,
             onbuild,
             author,
+            platform,
         } = patch;
         if let Some(entrypoint) = entrypoint {
             self.config.entrypoint = Some(entrypoint.clone()).filter(|argv| !argv.is_empty());
@@ -58,6 +59,9 @@ impl ImageConfig {
         if let Some(healthcheck) = healthcheck {
             self.config.healthcheck = Some(convert(healthcheck));
         }
+        if let Some(platform) = platform {
+            self.set_platform(platform);
+        }
         for (name, list) in [("Shell", shell), ("OnBuild", onbuild)] {
             match list {
                 Some(list) if list.is_empty() => drop(self.config.other.remove(name)),
@@ -67,6 +71,23 @@ impl ImageConfig {
                 None => {}
             }
         }
+    }
+
+    /// Says that the image is for a platform, in the form that is compared.
+    fn set_platform(&mut self, platform: &ImagePlatform) {
+        let ImagePlatform { os, architecture, variant } = platform;
+        let is_same = (&self.os, &self.architecture) == (os, architecture);
+        if !is_same {
+            self.variant = None;
+            for of_the_other in ["os.version", "os.features"] {
+                self.other.remove(of_the_other);
+            }
+        }
+        let variant = variant.clone().or_else(|| self.variant.take());
+        let (os, architecture) = (os.clone(), architecture.clone());
+        let platform = Platform { os, architecture, variant }.normalised();
+        (self.os, self.architecture, self.variant) =
+            (platform.os, platform.architecture, platform.variant);
     }
 
     /// Sets a variable where it stands, or at the end.
@@ -118,7 +139,6 @@ fn join(base: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Platform;
     use super::*;
 
     fn config() -> ImageConfig {
@@ -186,6 +206,25 @@ mod tests {
             (&json["OnBuild"], &json["Shell"][0]),
             (&serde_json::Value::Null, &"/bin/bash".into())
         );
+    }
+
+    #[test]
+    fn a_platform_replaces_another_whole_and_the_same_one_keeps_its_variant() {
+        let set = |config: &mut ImageConfig, text: &str| {
+            let mut parts = text.split('/').map(str::to_owned);
+            let (os, architecture) = (parts.next().expect("one"), parts.next().expect("two"));
+            let platform = Some(ImagePlatform { os, architecture, variant: parts.next() });
+            config.apply(&ConfigPatch { platform, ..ConfigPatch::default() });
+            config.platform().to_string()
+        };
+        let mut config = config();
+        config.other.insert("os.version".to_owned(), "10".into());
+        assert_eq!(set(&mut config, "linux/amd64"), "linux/amd64");
+        assert!(config.other.contains_key("os.version"));
+        assert_eq!(set(&mut config, "linux/arm/v6"), "linux/arm/v6");
+        assert_eq!(set(&mut config, "linux/arm"), "linux/arm/v6");
+        assert_eq!(set(&mut config, "linux/arm64/v8"), "linux/arm64");
+        assert_eq!((config.variant, config.other.is_empty()), (None, true));
     }
 
     #[test]

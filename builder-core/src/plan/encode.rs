@@ -7,13 +7,13 @@
 
 use super::op::{
     Applies, CacheInitial, Command, ConfigPatch, Copy, CopySource, Debian, ExcludeFrom, Exec,
-    ExecKind, FileOp, Git, Healthcheck, HistoryLine, Http, Mode, Mount, MountKind, Network, Op,
-    Security, Sharing, Source, Trace, Ulimit, Unpack,
+    ExecKind, FileOp, Git, Healthcheck, HistoryLine, Http, ImagePlatform, Mode, Mount, MountKind,
+    Network, Op, Security, Sharing, Source, Trace, Ulimit, Unpack,
 };
 
 /// Raised whenever the same operation may encode or behave otherwise than
 /// before, so that results of older versions are never taken for new ones.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Collects the bytes of a canonical encoding.
 #[derive(Default)]
@@ -132,10 +132,11 @@ impl Encoder {
             Source::Rootfs { path } => {
                 self.tag("rootfs").bytes(path.as_os_str().as_encoded_bytes());
             }
-            Source::Oci { path, tag } => {
+            Source::Oci { path, tag, platform } => {
                 self.tag("oci")
                     .bytes(path.as_os_str().as_encoded_bytes())
-                    .option_text(tag.as_deref());
+                    .option_text(tag.as_deref())
+                    .option_text(platform.as_deref());
             }
             Source::Engine { name } => {
                 self.tag("engine").text(name);
@@ -346,6 +347,7 @@ impl Encoder {
             shell,
             onbuild,
             author,
+            platform,
         } = patch;
         for argv in [entrypoint, cmd, shell, onbuild] {
             self.option(argv.as_ref(), |e, argv| {
@@ -357,6 +359,10 @@ impl Encoder {
         for text in [user, workdir, stop_signal, author] {
             self.option_text(text.as_deref());
         }
+        self.option(platform.as_ref(), |e, platform| {
+            let ImagePlatform { os, architecture, variant } = platform;
+            e.text(os).text(architecture).option_text(variant.as_deref());
+        });
         self.option(healthcheck.as_ref(), |e, healthcheck| {
             let Healthcheck { test, interval, timeout, start_period, start_interval, retries } =
                 healthcheck;

@@ -12,6 +12,7 @@ mod graph;
 pub mod key;
 mod mode;
 pub mod op;
+mod platform;
 mod signal;
 
 pub use graph::{Location, Plan, PlanBuilder, Target, TargetTest, Vertex, VertexMeta};

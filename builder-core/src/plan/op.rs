@@ -44,6 +44,9 @@ pub enum Source {
         path: PathBuf,
         /// The tag or reference, where there is more than one image.
         tag: Option<String>,
+        /// `os/arch[/variant]`, where an image is there for several; the build's
+        /// where absent.
+        platform: Option<String>,
     },
     /// An image that a container engine (Docker, Podman) has.
     Engine {
@@ -701,4 +704,19 @@ pub struct ConfigPatch {
     pub onbuild: Option<Vec<String>>,
     /// Replaces the author.
     pub author: Option<String>,
+    /// Replaces what the image is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<ImagePlatform>,
+}
+
+/// What an image is for, by the names that Go gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagePlatform {
+    /// `linux`.
+    pub os: String,
+    /// `amd64`, `arm64`.
+    pub architecture: String,
+    /// `v7`; where absent, that of the image stays unless the rest changes.
+    pub variant: Option<String>,
 }

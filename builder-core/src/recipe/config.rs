@@ -6,7 +6,7 @@ use super::decode::{Decoder, optional};
 use super::node::{Kind, Node};
 use super::{keys, scalar};
 use crate::plan::is_signal;
-use crate::plan::op::{ConfigPatch, Healthcheck};
+use crate::plan::op::{ConfigPatch, Healthcheck, ImagePlatform};
 
 /// The whole of `config`.
 pub(super) fn config(decoder: &Decoder<'_>, node: &Node) -> Option<ConfigPatch> {
@@ -27,6 +27,16 @@ pub(super) fn config(decoder: &Decoder<'_>, node: &Node) -> Option<ConfigPatch> 
         shell: optional(&map, "shell", |node| list(decoder, node)),
         onbuild: optional(&map, "onbuild", |node| list(decoder, node)),
         author: optional(&map, "author", |node| decoder.text(node)),
+        platform: optional(&map, "platform", |node| platform(decoder, node)),
+    })
+}
+
+fn platform(decoder: &Decoder<'_>, node: &Node) -> Option<ImagePlatform> {
+    let text = decoder.filled(node)?;
+    ImagePlatform::parse(&text).or_else(|| {
+        let message = format!("`{text}` is not a platform");
+        let diagnostic = decoder.source.diagnostic(node.span, message);
+        decoder.report(diagnostic.help("os/arch or os/arch/variant, as linux/arm64"))
     })
 }
 

@@ -496,6 +496,7 @@ pub(super) const CONFIG: &[Field] = &[
     field("shell", "Shell of a Dockerfile that builds on the image.", texts),
     field("onbuild", "Instructions for a Dockerfile that builds on the image.", texts),
     field("author", "Who made the image.", text),
+    field("platform", "What it is for, where its base does not say it: linux/arm64.", text),
 ];
 pub(super) const HEALTHCHECK: &[Field] = &[
     field("test", "The command: text for a shell, a list for argv.", non_empty_command),

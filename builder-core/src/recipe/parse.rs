@@ -179,7 +179,8 @@ fn from(decoder: &Decoder<'_>, node: &Node) -> Option<Spanned<From>> {
                 _ => (written.as_str(), None),
             };
             let path = decoder.base.join(path);
-            From::Source { source: Source::Oci { path, tag }, base: Some(written) }
+            let source = Source::Oci { path, tag, platform: None };
+            From::Source { source, base: Some(written) }
         }
         "engine" => {
             let name = decoder.filled(value)?;

@@ -34,7 +34,7 @@ pub use body::Body;
 pub use client::{Access, Registry, Repository};
 pub use error::RegistryError;
 pub use parallel::{Stop, each};
-pub use pull::Resolved;
+pub use pull::{Fit, Resolved};
 pub use push::{Outgoing, Sending};
 pub use reference::Reference;
 pub use settings::{Proxies, Settings};

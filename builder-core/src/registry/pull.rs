@@ -33,6 +33,16 @@ pub struct Resolved {
     pub config: ImageConfig,
 }
 
+/// Which images count as one of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Those whose config says so.
+    Exact,
+    /// One that is not one of several, too, whatever it is for: so Dockerfiles
+    /// have it.
+    Lone,
+}
+
 /// A document with what the registry says it is.
 struct Document {
     bytes: Vec<u8>,
@@ -41,19 +51,26 @@ struct Document {
 }
 
 impl Repository<'_> {
-    /// The image of `platform` that the repository's reference means.
+    /// The image of `platform` that the repository's reference means; what it
+    /// may be where there is none, `fit` says.
     ///
     /// # Errors
     /// [`RegistryError`]; then nothing but documents that nothing names is left
     /// in the store.
-    pub fn resolve(&self, store: &Store, platform: &Platform) -> Result<Resolved, RegistryError> {
+    pub fn resolve(
+        &self,
+        store: &Store,
+        platform: &Platform,
+        fit: Fit,
+    ) -> Result<Resolved, RegistryError> {
         let mut document = match self.reference.digest() {
             Some(digest) => self.by_digest(store, &digest, None)?,
             None => self.manifest(self.reference.tag().unwrap_or("latest"), None)?,
         };
-        for _ in 0..MAX_NESTING {
+        for nesting in 0..MAX_NESTING {
             if !self.is_index(&document)? {
-                return self.image(store, document, platform);
+                let any = fit == Fit::Lone && nesting == 0;
+                return self.image(store, document, Some(platform).filter(|_| !any));
             }
             let index: ImageIndex = parse_json("image index", &document.bytes)?;
             validate_index(&index)?;
@@ -70,13 +87,15 @@ impl Repository<'_> {
         &self,
         store: &Store,
         document: Document,
-        platform: &Platform,
+        platform: Option<&Platform>,
     ) -> Result<Resolved, RegistryError> {
         let manifest: ImageManifest = parse_json("image manifest", &document.bytes)?;
         validate_manifest(&manifest)?;
         let bytes = self.config(store, manifest.config())?;
         let config = ImageConfig::parse(&bytes)?;
-        if !config.platform().matches(platform) {
+        if let Some(platform) = platform
+            && !config.platform().matches(platform)
+        {
             let (wanted, available) = (platform.clone(), vec![config.platform().to_string()]);
             return Err(ImageError::Platform { wanted, available }.into());
         }

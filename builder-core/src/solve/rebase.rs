@@ -123,6 +123,7 @@ fn plan(session: &Session<'_>, order: &Rebase<'_>) -> (Plan, Ids) {
         Onto::Stored(image) => Source::Oci {
             path: session.store.root().to_owned(),
             tag: Some(image.digest.to_string()),
+            platform: None,
         },
     };
     let stage = chain.steps.first().map_or_else(|| "main".to_owned(), |link| link.stage.clone());

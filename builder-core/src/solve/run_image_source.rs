@@ -22,7 +22,7 @@ use crate::digest::BlobDigest;
 use crate::event::Unit;
 use crate::image::{Image, Platform};
 use crate::plan::key::Parts;
-use crate::registry::{Reference, Registry, RegistryError};
+use crate::registry::{Fit, Reference, Registry, RegistryError};
 use crate::source::named::{self, Fetching, Found};
 use crate::store::Store;
 
@@ -39,10 +39,9 @@ pub(super) fn run(
 ) -> Result<Value, StepCause> {
     let session = step.session;
     let name: Reference = reference.parse().map_err(RegistryError::from)?;
-    let platform: Platform = match platform {
-        Some(text) => text.parse::<Platform>().map_err(RegistryError::from)?.normalised(),
-        None => session.platform.clone(),
-    };
+    let platform = session.platform_or(platform)?;
+    // What a frontend resolved is taken as it is, as it was then.
+    let fit = if digest.is_some() { Fit::Lone } else { Fit::Exact };
     let name = digest.map_or(name.clone(), |digest| name.with_digest(digest));
     let registry = Registry::new(session.registry, &session.stop)?;
     let Some(digest) = pinned(step, &registry, &name, &platform)? else {
@@ -60,9 +59,10 @@ pub(super) fn run(
     let wanted = name.clone().with_digest(digest);
     let mut value = found(step, "image", &pin, &mut |step| {
         let report = Reports::new(step);
-        let image = named::fetch(session.store, &registry, &wanted, &platform, &|at, what| {
-            report.tell(at, what);
-        })?;
+        let image =
+            named::fetch(session.store, &registry, &wanted, (&platform, fit), &|at, what| {
+                report.tell(at, what);
+            })?;
         Ok(record(&image))
     })?;
     if let Value::State(state) = &mut value {
@@ -82,7 +82,8 @@ fn pinned(
     platform: &Platform,
 ) -> Result<Option<BlobDigest>, StepCause> {
     let session = step.session;
-    match find(session.store, registry, session.locks, (name, platform), session.pull) {
+    let of = (platform, Fit::Exact);
+    match find(session.store, registry, session.locks, (name, of), session.pull) {
         Ok(Meant::Pinned(digest)) => Ok(Some(digest)),
         Ok(Meant::Found(found)) => Ok(Some(found.digest())),
         Err(StepCause::Registry(error)) if session.dry && error.is_network() => Ok(None),
@@ -104,7 +105,7 @@ pub(crate) fn find(
     store: &Store,
     registry: &Registry,
     locks: &Locks,
-    (name, platform): (&Reference, &Platform),
+    (name, (platform, fit)): (&Reference, (&Platform, Fit)),
     pull: bool,
 ) -> Result<Meant, StepCause> {
     if let Some(digest) = name.digest() {
@@ -122,7 +123,7 @@ pub(crate) fn find(
     }
     let anew = locks.mode() == LockMode::Update;
     let pull = pull || (anew && !named::is_own(store, name)?);
-    let found = named::find(store, registry, name, platform, pull)?;
+    let found = named::find(store, registry, name, (platform, fit), pull)?;
     let from_registry = matches!(found, Found::There(_));
     if anew || (from_registry && locked != Some(found.digest())) {
         locks.put_image(of, found.digest());

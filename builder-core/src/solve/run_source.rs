@@ -47,12 +47,12 @@ pub(super) fn run(step: &mut Step<'_>, source: &Op) -> Result<Value, StepCause> 
                 Ok(from_fetched(fetched))
             })
         }
-        Op::Oci { path, tag } => {
+        Op::Oci { path, tag, platform } => {
             let source = Oci {
                 store: session.store.clone(),
                 path: path.clone(),
                 tag: tag.clone(),
-                platform: session.platform.clone(),
+                platform: session.platform_or(platform.as_deref())?,
             };
             let pin = source.pin()?;
             found(step, "image", &pin, &mut |_| {

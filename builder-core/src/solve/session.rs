@@ -22,7 +22,7 @@ use crate::exec::{Cancel, Executor};
 use crate::image::Platform;
 use crate::layer::{Compression, Layer, LayerDesc, Mtime, diff};
 use crate::plan::{Vertex, VertexMeta};
-use crate::registry;
+use crate::registry::{self, RegistryError};
 use crate::source::debian::Settings;
 use crate::source::local::ContextTree;
 use crate::store::Store;
@@ -148,6 +148,12 @@ pub(super) fn now() -> i64 {
 }
 
 impl Session<'_> {
+    /// The platform that a text names; the build's where there is none.
+    pub(super) fn platform_or(&self, text: Option<&str>) -> Result<Platform, StepCause> {
+        let named = text.map(|text| text.parse::<Platform>().map_err(RegistryError::from));
+        Ok(named.transpose()?.unwrap_or_else(|| self.platform.clone()))
+    }
+
     /// The layer, opened once for all views of the session.
     pub(super) fn layer(&self, desc: &LayerDesc) -> Result<Layer, StepCause> {
         let mut layers = lock(&self.shared.layers);

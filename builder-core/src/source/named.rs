@@ -16,7 +16,7 @@ use crate::image::{
 };
 use crate::layer::{self, LayerDesc};
 use crate::registry::{
-    Access, Body, Reference, Registry, RegistryError, Repository, Resolved, Stop, each,
+    Access, Body, Fit, Reference, Registry, RegistryError, Repository, Resolved, Stop, each,
 };
 use crate::store::{Store, StoreError};
 
@@ -68,16 +68,16 @@ pub enum Fetching {
 /// Is told of layers by their places in the image; from many threads.
 pub type Report<'a> = &'a (dyn Fn(usize, Fetching) + Sync);
 
-/// The whole image of `platform` that the store has under a name, or under the
-/// digest where the reference has one. `None` where it has none of that
-/// platform, or not all of it.
+/// The whole image that the store has under a name, or under the digest where
+/// the reference has one. `None` where it has none that fits the platform, or
+/// not all of it.
 ///
 /// # Errors
 /// [`RegistryError`] where the store cannot be read.
 pub fn in_store(
     store: &Store,
     reference: &Reference,
-    platform: &Platform,
+    (platform, fit): (&Platform, Fit),
 ) -> Result<Option<Image>, RegistryError> {
     let digest = match reference.digest() {
         Some(digest) => digest,
@@ -87,7 +87,10 @@ pub fn in_store(
         },
     };
     match read_image_for(store, &digest, platform) {
-        Ok(image) => Ok(Some(image).filter(|image| image.config.platform().matches(platform))),
+        Ok(image) => Ok(Some(image).filter(|image| {
+            let is_lone = fit == Fit::Lone && image.digest == digest;
+            is_lone || image.config.platform().matches(platform)
+        })),
         Err(
             ImageError::Missing { .. }
             | ImageError::Size { .. }
@@ -121,7 +124,8 @@ fn is(name: &str, reference: &Reference) -> bool {
 }
 
 /// Says which image a name means: the store's, unless the registry is to be
-/// asked anyway (`pull`), else the registry's.
+/// asked anyway (`pull`), else the registry's. One of the store that came from a
+/// registry is of the platform, whatever `fit` says: there may be a better one.
 ///
 /// # Errors
 /// [`RegistryError`] where nobody has it.
@@ -129,17 +133,20 @@ pub fn find(
     store: &Store,
     registry: &Registry,
     reference: &Reference,
-    platform: &Platform,
+    (platform, fit): (&Platform, Fit),
     pull: bool,
 ) -> Result<Found, RegistryError> {
     // What has a digest cannot be another one at the registry.
-    if (!pull || reference.digest().is_some())
-        && let Some(image) = in_store(store, reference, platform)?
-    {
-        return Ok(Found::Here(Box::new(image)));
+    let is_pinned = reference.digest().is_some();
+    if !pull || is_pinned {
+        let is_final = fit == Fit::Lone && (is_pinned || is_own(store, reference)?);
+        let fit = if is_final { fit } else { Fit::Exact };
+        if let Some(image) = in_store(store, reference, (platform, fit))? {
+            return Ok(Found::Here(Box::new(image)));
+        }
     }
     let repository = registry.repository(reference, Access::Pull)?;
-    Ok(Found::There(Box::new(repository.resolve(store, platform)?)))
+    Ok(Found::There(Box::new(repository.resolve(store, platform, fit)?)))
 }
 
 /// Brings the whole image into the store, unless it is there.
@@ -150,16 +157,16 @@ pub fn fetch(
     store: &Store,
     registry: &Registry,
     reference: &Reference,
-    platform: &Platform,
+    (platform, fit): (&Platform, Fit),
     report: Report<'_>,
 ) -> Result<Image, RegistryError> {
     if reference.digest().is_some()
-        && let Some(image) = in_store(store, reference, platform)?
+        && let Some(image) = in_store(store, reference, (platform, fit))?
     {
         return Ok(image);
     }
     let repository = registry.repository(reference, Access::Pull)?;
-    let resolved = repository.resolve(store, platform)?;
+    let resolved = repository.resolve(store, platform, fit)?;
     layers(store, &repository, &resolved, report)?;
     Ok(read_image_for(store, &resolved.digest, platform)?)
 }

@@ -91,3 +91,38 @@ fn an_image_of_another_platform_is_not_taken_for_one_of_this() {
     assert!(said.contains("there is linux/arm64"), "{said}");
     assert_eq!(well(&home, &["pull", "-q", &name, "--platform", "linux/arm64"]), digest);
 }
+
+#[test]
+fn a_dockerfile_takes_the_image_of_its_platform_and_a_lone_one_with_a_warning() {
+    let Some(server) = Server::open() else { return };
+    let home = Home::new();
+    let own = image(&home, &server.name("app:own"), "own", &["--push"]);
+    let (other, size) = foreign(&home, &server);
+    let manifest = builder_core::store::Store::open(&home.path(".local/share/phoenix"))
+        .and_then(|store| store.read_blob(&own.parse().expect("a digest"), 1 << 20));
+    let one = |digest: &str, size: u64, architecture: &str| {
+        json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest,
+            "size": size, "platform": { "os": "linux", "architecture": architecture },
+        })
+    };
+    let own_size = manifest.expect("its manifest").len() as u64;
+    let manifests = [one(&own, own_size, "amd64"), one(&other, size, "arm64")];
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+    http::put_manifest(server.port(), "app", "all", INDEX, index.to_string().as_bytes());
+    let home = Home::new();
+    let build = |name: &str, more: &[&str]| {
+        home.write("app/Dockerfile", &format!("FROM {}\nCMD [\"x\"]\n", server.name(name)));
+        let said = home.run(&[&["build", "app", "-t", "app:1"], more].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let warned = said.stderr.contains("InvalidBaseImagePlatform");
+        (well(&home, &["cat", "app:1", "/file"]), warned)
+    };
+    let arm = ["--platform=linux/arm64"];
+    assert_eq!(build("app:all", &arm), ("foreign".to_owned(), false));
+    assert_eq!(build("app:all", &[]), ("own".to_owned(), false));
+    assert_eq!(build("app:foreign", &arm), ("foreign".to_owned(), false));
+    assert_eq!(build("app:foreign", &[]), ("foreign".to_owned(), true));
+    // What came for one platform is not at hand for another.
+    assert_eq!(build("app:own", &arm), ("own".to_owned(), true));
+}

@@ -42,7 +42,7 @@ pub(super) fn options(
         ulimits: docker.ulimits.iter().map(ulimit).collect(),
         insecure: docker.allow.contains(&Allowed::Insecure),
         build_platform: Platform::host().to_string(),
-        target_platform: docker.platform.clone(),
+        target_platform: docker.platform.as_ref().map(ToString::to_string),
         all_stages: false,
     })
 }

@@ -33,9 +33,9 @@ impl<'a> Images<'a> {
                 let found = engine.resolve_image(&query, self.how.locks, self.engine.cancel)?;
                 Ok(Base { digest: Some(found.digest), ..base(found.name, &found.config) })
             }
-            Wanted::Layout { path, tag } => {
-                let source = Source::Oci { path: path.clone(), tag: tag.clone() };
-                let looked = self.engine.look(source)?;
+            Wanted::Layout { path, tag, platform } => {
+                let (file, tag, platform) = (path.clone(), tag.clone(), platform.clone());
+                let looked = self.engine.look(Source::Oci { path: file, tag, platform })?;
                 let name = path.display().to_string();
                 Ok(looked.config().map_or_else(Base::default, |config| base(name, config)))
             }

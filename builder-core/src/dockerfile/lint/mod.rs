@@ -232,10 +232,18 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// An image that a stage starts from, of a platform that was not asked
-    /// for; both as `os/arch`.
-    pub fn base_platform(&mut self, stage: &Stage, image: &str, wanted: &str, found: &str) {
-        self.warn(rules::INVALID_BASE_IMAGE_PLATFORM, stage.span, || {
+    /// An image that what stands at `span` takes, with the platform that was
+    /// asked for and the one that it is for; both as `os/arch[/variant]`.
+    pub fn base_platform(&mut self, span: Span, image: &str, wanted: &str, found: &str) {
+        let here = self.source.location(span);
+        let is_told = |known: &Warning| {
+            known.rule == rules::INVALID_BASE_IMAGE_PLATFORM.name && known.location == here
+        };
+        if names::platform(wanted) == names::platform(found) || self.found.iter().any(is_told) {
+            return;
+        }
+        let (wanted, found) = (names::platform_shown(wanted), names::platform_shown(found));
+        self.warn(rules::INVALID_BASE_IMAGE_PLATFORM, span, || {
             format!(
                 "Base image {image} was pulled with platform {found:?}, expected {wanted:?} for \
                  current build"

@@ -77,6 +77,16 @@ pub(super) fn platform(text: &str) -> Option<(String, String)> {
     }
 }
 
+/// A platform in the form that is compared.
+pub(super) fn platform_shown(text: &str) -> String {
+    let Some((os, arch)) = platform(text) else { return text.to_owned() };
+    let default = if arch == "arm64" { "v8" } else { "v1" };
+    match text.split('/').nth(2).filter(|variant| *variant != default) {
+        Some(variant) => format!("{os}/{arch}/{variant}"),
+        None => format!("{os}/{arch}"),
+    }
+}
+
 const SECRET: [&str; 10] = [
     "apikey",
     "auth",

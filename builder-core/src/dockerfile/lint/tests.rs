@@ -233,7 +233,10 @@ fn platforms_are_neither_constant_nor_the_default() {
         ]
     );
     let other = with("FROM a", |checks, file| {
-        checks.base_platform(&file.stages[0], "a", "linux/amd64", "linux/arm64");
+        let at = file.stages[0].span;
+        checks.base_platform(at, "a", "linux/x86_64", "linux/arm64");
+        checks.base_platform(at, "a", "linux/aarch64/v8", "linux/arm64");
+        checks.base_platform(at, "a", "linux/arm/v6", "linux/arm/v7");
     });
     assert_eq!(
         other,

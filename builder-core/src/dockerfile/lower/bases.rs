@@ -9,7 +9,7 @@ use super::{Context, Lowering};
 use crate::digest::VertexId;
 use crate::frontend::{Base, Resolver, Span, Unresolved, Wanted};
 use crate::plan::VertexMeta;
-use crate::plan::op::{ConfigPatch, Copy, FileOp, HistoryLine, Op, Source};
+use crate::plan::op::{ConfigPatch, Copy, FileOp, HistoryLine, ImagePlatform, Op, Source};
 
 /// The search path of an image that has none (containerd's default for Unix).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,12 +52,21 @@ impl Lowering<'_, '_> {
                 state.env_of_config();
                 state
             }
-            From::Context(name) => self.context_state(at, &name, span),
+            From::Context { name, platform } => self.context_state(at, &name, platform, span),
             From::Image { name, platform } => {
                 let wanted = Wanted::Image { reference: name, platform };
+                self.judge(&wanted, span);
                 self.image_state(at, &wanted, span)
             }
         }
+    }
+
+    /// Tells of an image that is for another platform than was asked for.
+    fn judge(&mut self, wanted: &Wanted, span: Span) {
+        let Wanted::Image { reference, platform } = wanted else { return };
+        let found = &self.bases.get(wanted).platform;
+        let expected = platform.as_ref().unwrap_or(&self.options.build_platform);
+        self.checks.base_platform(span, reference, expected, found);
     }
 
     fn image_state(&mut self, at: usize, wanted: &Wanted, span: Span) -> State {
@@ -67,9 +76,15 @@ impl Lowering<'_, '_> {
         self.first(at, vertex, &base, Some(name))
     }
 
-    fn context_state(&mut self, at: usize, name: &str, span: Span) -> State {
+    fn context_state(
+        &mut self,
+        at: usize,
+        name: &str,
+        platform: Option<String>,
+        span: Span,
+    ) -> State {
         let context = &self.options.contexts[name];
-        if let Some(wanted) = wanted_of(context) {
+        if let Some(wanted) = wanted_of(context, platform) {
             return self.image_state(at, &wanted, span);
         }
         // The files are all that there is: they become a root file system.
@@ -118,6 +133,18 @@ impl Lowering<'_, '_> {
         state
     }
 
+    /// Says in the config of the target what the image is for, where the command
+    /// line does: whatever its bases are for.
+    pub(super) fn for_platform(&mut self, at: usize, state: &mut State) {
+        let Some(text) = &self.options.target_platform else { return };
+        let platform = ImagePlatform::parse(text);
+        let span = self.graph.stage(at).span;
+        let mut meta = self.meta(at, span, format!("platform {text}"));
+        meta.history = HistoryLine::Nothing;
+        let patch = ConfigPatch { platform, ..ConfigPatch::default() };
+        state.vertex = self.builder.add(Op::Config(patch), &[state.vertex], meta);
+    }
+
     fn meta(&self, at: usize, span: Span, name: impl Into<String>) -> VertexMeta {
         VertexMeta {
             name: name.into(),
@@ -140,9 +167,10 @@ impl Lowering<'_, '_> {
                 let name = format!("FROM {reference}");
                 (Source::Image { reference, digest: base.digest, platform }, name)
             }
-            Wanted::Layout { path, tag } => {
+            Wanted::Layout { path, tag, platform } => {
                 let name = format!("FROM {}", path.display());
-                (Source::Oci { path: path.clone(), tag: tag.clone() }, name)
+                let (path, tag, platform) = (path.clone(), tag.clone(), platform.clone());
+                (Source::Oci { path, tag, platform }, name)
             }
         };
         self.source_vertex(op, at, span, &name)
@@ -155,7 +183,9 @@ impl Lowering<'_, '_> {
             Reference::Scratch => self.source_vertex(Source::Scratch, at, span, "FROM scratch"),
             Reference::Context(name) => self.context_tree(at, name, span),
             Reference::Image(name) => {
-                let wanted = Wanted::Image { reference: name.clone(), platform: None };
+                let platform = self.options.foreign_platform();
+                let wanted = Wanted::Image { reference: name.clone(), platform };
+                self.judge(&wanted, span);
                 self.image(at, &wanted, span)
             }
         }
@@ -192,7 +222,8 @@ impl Lowering<'_, '_> {
             Context::Git(git) => Source::Git(git.clone()),
             Context::Archive(path) => Source::Rootfs { path: path.clone() },
             Context::Image(_) | Context::Layout { .. } => {
-                let wanted = wanted_of(context).expect("it is an image");
+                let wanted = wanted_of(context, self.options.foreign_platform());
+                let wanted = wanted.expect("it is an image");
                 return self.image(at, &wanted, span);
             }
         };

@@ -98,6 +98,14 @@ pub struct Options {
     pub all_stages: bool,
 }
 
+impl Options {
+    /// What bases are for whose `FROM` does not say it; `None` where that is
+    /// this host.
+    fn foreign_platform(&self) -> Option<String> {
+        self.target_platform.clone().filter(|platform| *platform != self.build_platform)
+    }
+}
+
 /// A Dockerfile, ready to be built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lowered {
@@ -161,7 +169,8 @@ pub fn lower(
         }
     }
     let stages = lowering.stages();
-    let state = lowering.done.remove(&target).expect("the target is needed");
+    let mut state = lowering.done.remove(&target).expect("the target is needed");
+    lowering.for_platform(target, &mut state);
     let mut annotations = BTreeMap::new();
     if let Some(base) = &state.base {
         annotations.insert(BASE_NAME.to_owned(), base.name.clone());

@@ -23,7 +23,10 @@ pub(super) enum From {
     /// An earlier stage.
     Stage(usize),
     /// A context of the command line, by its name there.
-    Context(String),
+    Context {
+        name: String,
+        platform: Option<String>,
+    },
     Image {
         name: String,
         platform: Option<String>,
@@ -90,15 +93,15 @@ impl<'a> Graph<'a> {
                     checks.platform(stage, word, &expanded, globals.pairs());
                     Some(platform(source, word, &expanded.text)?)
                 }
-                None => None,
+                None => options.foreign_platform(),
             };
             let own = stage.name.as_ref().and_then(|name| context_named(options, &name.value));
             let from = match (own, by_name.get(&image.text)) {
-                (Some(context), _) => From::Context(context.to_owned()),
+                (Some(context), _) => From::Context { name: context.to_owned(), platform },
                 (None, Some(&earlier)) => From::Stage(earlier),
                 (None, None) if image.text == "scratch" => From::Scratch,
                 (None, None) => match context_named(options, &image.text) {
-                    Some(context) => From::Context(context.to_owned()),
+                    Some(context) => From::Context { name: context.to_owned(), platform },
                     None => From::Image { name: image.text, platform },
                 },
             };
@@ -208,7 +211,7 @@ impl<'a> Graph<'a> {
         if let From::Stage(base) = self.froms[at] {
             edges.push((base, self.file.stages[at].span));
         }
-        if matches!(self.froms[at], From::Context(_)) && self.stage_is_replaced(at) {
+        if matches!(self.froms[at], From::Context { .. }) && self.stage_is_replaced(at) {
             return Ok(edges);
         }
         for instruction in &self.file.stages[at].instructions {
@@ -291,12 +294,14 @@ impl<'a> Graph<'a> {
                     todo.push(base);
                     onbuild_of(&self.file.stages[base])
                 }
-                From::Context(name) => {
-                    self.context_base(&name, span, &mut bases, resolver)?;
+                From::Context { name, platform } => {
+                    let wanted = wanted_of(&self.options.contexts[&name], platform);
+                    if let Some(wanted) = &wanted {
+                        self.ask(wanted, span, &mut bases, resolver)?;
+                    }
                     if self.stage_is_replaced(at) {
                         continue;
                     }
-                    let wanted = wanted_of(&self.options.contexts[&name]);
                     wanted.map_or(Vec::new(), |wanted| bases.get(&wanted).onbuild.clone())
                 }
                 From::Image { name, platform } => {
@@ -321,30 +326,21 @@ impl<'a> Graph<'a> {
                 match reference {
                     Reference::Stage(at) => todo.push(at),
                     Reference::Context(name) => {
-                        self.context_base(&name, span, &mut bases, resolver)?;
+                        let platform = self.options.foreign_platform();
+                        if let Some(wanted) = wanted_of(&self.options.contexts[&name], platform) {
+                            self.ask(&wanted, span, &mut bases, resolver)?;
+                        }
                     }
                     Reference::Scratch => {}
                     Reference::Image(reference) => {
-                        let wanted = Wanted::Image { reference, platform: None };
+                        let platform = self.options.foreign_platform();
+                        let wanted = Wanted::Image { reference, platform };
                         self.ask(&wanted, span, &mut bases, resolver)?;
                     }
                 }
             }
         }
         Ok(bases)
-    }
-
-    fn context_base(
-        &self,
-        name: &str,
-        span: Span,
-        bases: &mut Bases,
-        resolver: &mut dyn Resolver,
-    ) -> Result<(), Box<Diagnostic>> {
-        match wanted_of(&self.options.contexts[name]) {
-            Some(wanted) => self.ask(&wanted, span, bases, resolver),
-            None => Ok(()),
-        }
     }
 
     fn ask(
@@ -392,13 +388,11 @@ fn onbuild_of(stage: &Stage) -> Vec<String> {
 }
 
 /// The image that a context of the command line is, if it is one.
-pub(super) fn wanted_of(context: &Context) -> Option<Wanted> {
+pub(super) fn wanted_of(context: &Context, platform: Option<String>) -> Option<Wanted> {
     match context {
-        Context::Image(reference) => {
-            Some(Wanted::Image { reference: reference.clone(), platform: None })
-        }
+        Context::Image(reference) => Some(Wanted::Image { reference: reference.clone(), platform }),
         Context::Layout { path, tag } => {
-            Some(Wanted::Layout { path: path.clone(), tag: tag.clone() })
+            Some(Wanted::Layout { path: path.clone(), tag: tag.clone(), platform })
         }
         Context::Local { .. } | Context::Git(_) | Context::Archive(_) => None,
     }

@@ -75,9 +75,10 @@ fn sources() -> Vec<Op> {
         Source::Scratch,
         Source::Rootfs { path: path() },
         Source::Rootfs { path: "/q".into() },
-        Source::Oci { path: path(), tag: None },
-        Source::Oci { path: "/q".into(), tag: None },
-        Source::Oci { path: path(), tag: text("t") },
+        Source::Oci { path: path(), tag: None, platform: None },
+        Source::Oci { path: "/q".into(), tag: None, platform: None },
+        Source::Oci { path: path(), tag: text("t"), platform: None },
+        Source::Oci { path: path(), tag: None, platform: text("t") },
         local("n", "/p", &[]),
         local("m", "/p", &[]),
         local("n", "/q", &[]),
@@ -331,6 +332,7 @@ fn configs() -> Vec<Op> {
         shell: _,
         onbuild: _,
         author: _,
+        platform: _,
     } = &none;
     let check = Healthcheck {
         test: vec![],
@@ -351,6 +353,14 @@ fn configs() -> Vec<Op> {
     let p = || none.clone();
     let h = |healthcheck| ConfigPatch { healthcheck: Some(healthcheck), ..p() };
     let c = || check.clone();
+    let of = |os: &str, architecture: &str, variant: Option<&str>| ConfigPatch {
+        platform: Some(ImagePlatform {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+        }),
+        ..p()
+    };
     vec![
         p(),
         ConfigPatch { entrypoint: Some(vec![]), ..p() },
@@ -366,6 +376,10 @@ fn configs() -> Vec<Op> {
         ConfigPatch { workdir: text("a"), ..p() },
         ConfigPatch { stop_signal: text("a"), ..p() },
         ConfigPatch { author: text("a"), ..p() },
+        of("a", "b", None),
+        of("b", "b", None),
+        of("a", "a", None),
+        of("a", "b", Some("c")),
         h(c()),
         h(Healthcheck { test: list(&["a"]), ..c() }),
         h(Healthcheck { interval: Some(1), ..c() }),

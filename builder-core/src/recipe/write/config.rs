@@ -50,7 +50,8 @@ impl Config {
                 },
                 "shell" => list(patch.shell.as_ref()),
                 "onbuild" => list(patch.onbuild.as_ref()),
-                _ => text(patch.author.as_ref()),
+                "author" => text(patch.author.as_ref()),
+                _ => text(patch.platform.as_ref().map(ToString::to_string).as_ref()),
             };
             let notes = self.notes.remove(key).unwrap_or_default();
             entries.push(Entry { notes, ..entry(key, value) });
@@ -75,6 +76,7 @@ fn keys(patch: &ConfigPatch) -> Vec<&'static str> {
         shell,
         onbuild,
         author,
+        platform,
     } = patch;
     let all = [
         ("entrypoint", entrypoint.is_some()),
@@ -90,6 +92,7 @@ fn keys(patch: &ConfigPatch) -> Vec<&'static str> {
         ("shell", shell.is_some()),
         ("onbuild", onbuild.is_some()),
         ("author", author.is_some()),
+        ("platform", platform.is_some()),
     ];
     all.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }

@@ -18,6 +18,7 @@ pub(super) fn fold(before: &ConfigPatch, patch: &ConfigPatch) -> ConfigPatch {
         shell,
         onbuild,
         author,
+        platform,
     } = patch.clone();
     let mut after = before.clone();
     if entrypoint.is_some() {
@@ -41,6 +42,7 @@ pub(super) fn fold(before: &ConfigPatch, patch: &ConfigPatch) -> ConfigPatch {
     after.shell = shell.or(after.shell);
     after.onbuild = onbuild.or(after.onbuild);
     after.author = author.or(after.author);
+    after.platform = platform.or(after.platform);
     after
 }
 

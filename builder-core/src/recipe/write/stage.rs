@@ -209,7 +209,11 @@ impl<'a> Writer<'a> {
                 let name = ("name".to_owned(), Yaml::text(reference));
                 ("image", Yaml::Flow(vec![name, ("platform".to_owned(), Yaml::text(platform))]))
             }
-            Source::Oci { path, tag } => {
+            Source::Oci { platform: Some(_), .. } => {
+                let what = "a recipe takes the image of a layout that is for this host";
+                return Err(self.unsaid(vertex, what));
+            }
+            Source::Oci { path, tag, platform: None } => {
                 let tag = tag.as_ref().map_or(String::new(), |tag| format!(":{tag}"));
                 ("oci", Yaml::text(format!("{}{tag}", self.relative(path))))
             }
