@@ -83,6 +83,31 @@ fn file_that_is_edited_while_it_is_copied() {
 }
 
 #[test]
+fn file_that_is_edited_between_builds_is_copied_again_though_size_and_time_are_as_before() {
+    let place = Place::new();
+    let path = place.path("ctx/file");
+    place.write("ctx/file", "first content");
+    place.write("ctx/recipe.yaml", "from: {scratch: true}\nsteps:\n  - copy: [file, /file]\n");
+    // So long ago that later builds trust what an earlier one read of it.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let first = place.digest("s");
+    let again = said(place.build("s", &["--progress=plain"]).output().expect("phoenix starts"));
+    assert!(again.stderr.contains("1 cached, 0 reused, 0 ran"), "{again:?}");
+    let before = path.metadata().expect("stat");
+    edit_unseen(&path);
+    let after = path.metadata().expect("stat");
+    assert_eq!((before.len(), before.modified().ok()), (after.len(), after.modified().ok()));
+    assert_ne!(place.digest("s"), first);
+    let content = place.run(&["--store", "s", "cat", "t:1", "/file"]).stdout;
+    assert_eq!(content, "firsteditedXX");
+    // Nor does an edit pass that comes before the next build trusts what was read.
+    fs::write(&path, "third content").expect("written");
+    let third = place.digest("s");
+    edit_unseen(&path);
+    assert_ne!(place.digest("s"), third);
+}
+
+#[test]
 fn file_that_is_edited_all_the_time_is_never_half_of_each() {
     let place = Place::new();
     let path = place.path("ctx/file");

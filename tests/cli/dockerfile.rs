@@ -28,14 +28,14 @@ pub(crate) fn good(said: &Said) -> &str {
 }
 
 /// Builds `app`, whose Dockerfile this is, as `app:1`; gives the metadata.
-fn build(home: &Home, dockerfile: &str, more: &[&str]) -> Value {
+pub(crate) fn build(home: &Home, dockerfile: &str, more: &[&str]) -> Value {
     home.write("app/Dockerfile", dockerfile);
     let args = [&["build", "app", "-t", "app:1", "--metadata-file", "meta.json"], more].concat();
     good(&home.run(&args));
     serde_json::from_slice(&fs::read(home.path("meta.json")).expect("metadata")).expect("JSON")
 }
 
-fn statuses(metadata: &Value) -> Vec<&str> {
+pub(crate) fn statuses(metadata: &Value) -> Vec<&str> {
     let steps = metadata["steps"].as_array().expect("steps");
     steps.iter().map(|step| step["status"].as_str().expect("a status")).collect()
 }

@@ -41,15 +41,15 @@ fn an_image_for_another_platform_says_so_in_config_and_index() {
     let wanted = json!({ "os": "linux", "architecture": "arm", "variant": "v7" });
     assert_eq!(index["manifests"][0]["platform"], wanted);
     // The layer is the same for all.
-    let (digest, arm) = (|| good(&home.run(&["inspect", "app:1"])).to_owned(), "arm");
-    let layers = |text: String| {
-        let inspected: Value = serde_json::from_str(&text).expect("JSON");
+    let layers = || {
+        let said = home.run(&["inspect", "app:1"]);
+        let inspected: Value = serde_json::from_str(good(&said)).expect("JSON");
         inspected["config"]["rootfs"]["diff_ids"].clone()
     };
-    let before = layers(digest());
+    let before = layers();
     let said = build(&home, "FROM scratch\nCOPY f /f\n", &[]);
-    assert!(said.stderr.contains("CACHED"), "{arm}: {said:?}");
-    assert_eq!(layers(digest()), before);
+    assert!(said.stderr.contains("CACHED"), "{said:?}");
+    assert_eq!(layers(), before);
 }
 
 #[test]
@@ -126,4 +126,20 @@ fn one_platform_it_is_and_only_for_dockerfiles() {
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(said.stderr.contains(words), "{said:?}");
     }
+}
+
+#[test]
+fn a_recipe_says_what_its_image_is_for_as_a_converted_dockerfile_does() {
+    let home = Home::new();
+    home.write("app/arm", "arm");
+    let text = "FROM scratch AS one\nARG TARGETARCH\nCOPY $TARGETARCH /which\nFROM one\nUSER 7\n";
+    build(&home, text, &["--platform=linux/arm/v6"]);
+    assert_eq!(platform(&home, "app:1"), "linux/arm/v6");
+    let made = home.run(&["convert", "app", "-o", "app/recipe.yaml", "--platform=linux/arm/v6"]);
+    good(&made);
+    let recipe = fs::read_to_string(home.path("app/recipe.yaml")).expect("written");
+    assert_eq!(recipe.matches("platform: linux/arm/v6").count(), 1, "{recipe}");
+    good(&home.run(&["build", "app", "-t", "recipe:1"]));
+    assert_eq!(platform(&home, "recipe:1"), "linux/arm/v6");
+    assert_eq!(good(&home.run(&["cat", "recipe:1", "/which"])), "arm");
 }

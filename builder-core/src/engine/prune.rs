@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::image::{ARTIFACTS, blob_digest, kept_artifact, reach};
 use crate::layer::LayerDesc;
-use crate::source::{local, oci, rootfs};
+use crate::source::{http, local, oci, rootfs};
 use crate::store::{Alive, Collected, Kind, Store};
 
 /// What only saves time and is named by nothing goes when it was of no use for
@@ -145,7 +145,7 @@ fn alive(inner: &Inner, request: &PruneRequest) -> Result<(Alive, Vec<CacheKey>)
     let now = SystemTime::now();
     let since = if all { now + UNUSED } else { now - UNUSED };
     alive.downloads_since = Some(since);
-    for area in [local::AREA, rootfs::AREA] {
+    for area in [local::AREA, rootfs::AREA, http::AREA] {
         let names = store.list_records(area)?.into_iter();
         let used = |name: &String| store.record_used(area, name).is_some_and(|at| at >= since);
         alive.records.insert(area.to_owned(), names.filter(used).collect());

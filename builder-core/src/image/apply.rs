@@ -213,7 +213,8 @@ mod tests {
         let set = |config: &mut ImageConfig, text: &str| {
             let mut parts = text.split('/').map(str::to_owned);
             let (os, architecture) = (parts.next().expect("one"), parts.next().expect("two"));
-            let platform = Some(ImagePlatform { os, architecture, variant: parts.next() });
+            let platform = ImagePlatform { os, architecture, variant: parts.next() };
+            let platform = Some(Box::new(platform));
             config.apply(&ConfigPatch { platform, ..ConfigPatch::default() });
             config.platform().to_string()
         };

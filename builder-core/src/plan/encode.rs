@@ -360,7 +360,7 @@ impl Encoder {
             self.option_text(text.as_deref());
         }
         self.option(platform.as_ref(), |e, platform| {
-            let ImagePlatform { os, architecture, variant } = platform;
+            let ImagePlatform { os, architecture, variant } = &**platform;
             e.text(os).text(architecture).option_text(variant.as_deref());
         });
         self.option(healthcheck.as_ref(), |e, healthcheck| {

@@ -706,7 +706,7 @@ pub struct ConfigPatch {
     pub author: Option<String>,
     /// Replaces what the image is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<ImagePlatform>,
+    pub platform: Option<Box<ImagePlatform>>,
 }
 
 /// What an image is for, by the names that Go gives.

@@ -27,7 +27,7 @@ pub(super) fn config(decoder: &Decoder<'_>, node: &Node) -> Option<ConfigPatch> 
         shell: optional(&map, "shell", |node| list(decoder, node)),
         onbuild: optional(&map, "onbuild", |node| list(decoder, node)),
         author: optional(&map, "author", |node| decoder.text(node)),
-        platform: optional(&map, "platform", |node| platform(decoder, node)),
+        platform: optional(&map, "platform", |node| platform(decoder, node)).map(Box::new),
     })
 }
 

@@ -1,7 +1,8 @@
 //! A file of a web server, or the layer that holds it already.
 //!
 //! The key is the file's content with its name and time. A server is asked
-//! whether that is still so, unless the operation says what it must be.
+//! whether that is still so, unless the operation says what it must be: then
+//! nothing that a server tells plays a part, and the time is the constant.
 
 use super::error::StepCause;
 use super::run_source::{found, one_layer};
@@ -11,6 +12,9 @@ use crate::event::Unit;
 use crate::layer::Mtime;
 use crate::plan::op::Http;
 use crate::source::http::{self, Answer, Client, HttpError, Known};
+
+/// Raised when the same content may become another layer than before.
+const VERSION: &str = "2";
 
 pub(super) fn run(step: &mut Step<'_>, op: &Http) -> Result<Value, StepCause> {
     let session = step.session;
@@ -26,7 +30,7 @@ pub(super) fn run(step: &mut Step<'_>, op: &Http) -> Result<Value, StepCause> {
         },
     };
     let time = modified.map_or_else(String::new, |time| format!(" of {time}"));
-    let pin = format!("{content} as {name:?}{time}");
+    let pin = format!("{content} as {name:?} in layer {VERSION}{time}");
     found(step, "http", &pin, &mut |step| {
         let store = session.store;
         if !http::is_there(store, &content) {
@@ -38,9 +42,7 @@ pub(super) fn run(step: &mut Step<'_>, op: &Http) -> Result<Value, StepCause> {
             let url = http::shown_url(url);
             return Err(HttpError::Digest { url, expected: content, actual }.into());
         }
-        let told = Known::read(store, url)?.filter(|known| known.content == content);
-        let time = modified.or_else(|| told.and_then(|known| known.mtime()));
-        let mtime = time.map_or(session.mtime, |secs| Mtime { secs, nanos: 0 });
+        let mtime = modified.map_or(session.mtime, |secs| Mtime { secs, nanos: 0 });
         let layer = http::layer(store, &content, (name, mtime), session.compression)?;
         Ok(one_layer(session, layer, name))
     })
@@ -64,7 +66,10 @@ fn asked(step: &Step<'_>, url: &str) -> Result<Option<Known>, StepCause> {
         answer => answer?,
     };
     match (answer, known) {
-        (Answer::Same, known) => Ok(known),
+        (Answer::Same, known) => {
+            Known::is_of_use(session.store, url);
+            Ok(known)
+        }
         (Answer::New(now), _) => {
             now.keep(session.store, url)?;
             Ok(Some(now))

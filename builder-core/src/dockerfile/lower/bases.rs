@@ -91,7 +91,10 @@ impl Lowering<'_, '_> {
         let tree = self.context_tree(at, name, span);
         let meta = self.meta(at, span, format!("FROM {name}"));
         let scratch = self.builder.add(Op::Source(Source::Scratch), &[], meta.clone());
-        let copy = Copy { keep_mtime: true, ..Copy::new([".".to_owned()], "/") };
+        // Only an archive says when its files changed; a directory of this host is not
+        // asked, so that what is made of it is the same everywhere.
+        let keep_mtime = matches!(context, Context::Archive(_));
+        let copy = Copy { keep_mtime, ..Copy::new([".".to_owned()], "/") };
         let vertex = self.builder.add(Op::File(FileOp::Copy(copy)), &[scratch, tree], meta);
         self.first(at, vertex, &Base::default(), None)
     }
@@ -137,7 +140,7 @@ impl Lowering<'_, '_> {
     /// line does: whatever its bases are for.
     pub(super) fn for_platform(&mut self, at: usize, state: &mut State) {
         let Some(text) = &self.options.target_platform else { return };
-        let platform = ImagePlatform::parse(text);
+        let platform = ImagePlatform::parse(text).map(Box::new);
         let span = self.graph.stage(at).span;
         let mut meta = self.meta(at, span, format!("platform {text}"));
         meta.history = HistoryLine::Nothing;

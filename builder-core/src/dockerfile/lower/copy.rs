@@ -1,10 +1,10 @@
 //! `COPY` and `ADD`: one copy operation each.
 
-use super::Lowering;
 use super::place::Place;
 use super::remote::{git_reference, is_url};
 use super::stage::State;
 use super::stages::Reference;
+use super::{Context, Lowering};
 use crate::digest::{BlobDigest, VertexId};
 use crate::dockerfile::ast::{Add, Copy, Heredoc, SourceArg, Word};
 use crate::dockerfile::expand::Expander;
@@ -125,6 +125,7 @@ impl Lowering<'_, '_> {
             Some(word) => Some(self.checksum(place, add, word, state)?),
             None => None,
         };
+        let (mut of_servers, mut of_this_host) = (false, false);
         let span = place.checked();
         for source in &add.sources {
             let word = match source {
@@ -145,14 +146,18 @@ impl Lowering<'_, '_> {
                 let name = file_name_of(&text);
                 let http = Http { url: text, name: name.clone(), checksum: digest };
                 let vertex = self.remote(at, place, Source::Http(http));
-                draft.op.keep_mtime = true;
+                of_servers = true;
                 draft.path(vertex, literal_path(&name), add.unpack.unwrap_or(false));
             } else {
                 self.ignored(place, "Add", &text);
                 let context = self.build_context(at, span);
+                of_this_host |= matches!(self.options.context, Some(Context::Local { .. }));
                 draft.path(context, matched(&text), add.unpack.unwrap_or(true));
             }
         }
+        // A download has the time that its server tells; files of this host have none
+        // but the constant, and one operation keeps the times of all or of none.
+        draft.op.keep_mtime = of_servers && !of_this_host;
         self.inline(place, &add.sources, &mut draft, state)?;
         self.finish(at, place, &add.dest, draft, state)
     }
@@ -265,7 +270,7 @@ impl Lowering<'_, '_> {
     }
 
     fn ignored(&mut self, place: &Place<'_>, keyword: &str, path: &str) {
-        if let Some(super::Context::Local { ignore, .. }) = &self.options.context {
+        if let Some(Context::Local { ignore, .. }) = &self.options.context {
             self.checks.copied(place.checked(), keyword, path, ignore);
         }
     }

@@ -354,11 +354,11 @@ fn configs() -> Vec<Op> {
     let h = |healthcheck| ConfigPatch { healthcheck: Some(healthcheck), ..p() };
     let c = || check.clone();
     let of = |os: &str, architecture: &str, variant: Option<&str>| ConfigPatch {
-        platform: Some(ImagePlatform {
+        platform: Some(Box::new(ImagePlatform {
             os: os.to_owned(),
             architecture: architecture.to_owned(),
             variant: variant.map(str::to_owned),
-        }),
+        })),
         ..p()
     };
     vec![

@@ -100,9 +100,7 @@ fn source_told(source: &Source, more: &[String], told: &mut String) {
             }
             Source::Local { name: String::new(), path: clean(&path), ignore }
         }
-        Source::Oci { path, tag, platform } => {
-            Source::Oci { path: clean(&path), tag, platform }
-        }
+        Source::Oci { path, tag, platform } => Source::Oci { path: clean(&path), tag, platform },
         Source::Rootfs { path } => Source::Rootfs { path: clean(&path) },
         other => other,
     };

@@ -119,6 +119,11 @@ impl Known {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// Notes that what was kept is of use still.
+    pub fn is_of_use(store: &Store, url: &str) {
+        store.touch_record(AREA, &record(url));
+    }
+
     /// Keeps it for later builds.
     ///
     /// # Errors
