@@ -3,7 +3,10 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::phoenix::{Home, Said, said};
 
@@ -161,4 +164,47 @@ fn what_cannot_be_converted_is_said_with_its_place() {
     assert_eq!(none.code, Some(3), "{none:?}");
     let twice = home.run(&["convert", "app/Dockerfile", "-f", "x"]);
     assert_eq!(twice.code, Some(2), "{twice:?}");
+}
+
+#[test]
+fn an_argument_is_a_param_and_either_way_of_saying_it_makes_the_same() {
+    let home = Home::new();
+    let text = "FROM scratch\nARG FILE=one\nCOPY $FILE /d/\nLABEL file=$FILE\n";
+    home.write("app/Dockerfile", text);
+    home.write("app/one", "1");
+    home.write("app/two", "2");
+    good(&home.run(&["convert", "app"]));
+    let made = |args: &[&str]| {
+        good(&home.run(&[&["build", "-q", "app", "-t", "app:1"], args].concat()));
+        let said = home.run(&["inspect", "app:1"]);
+        let image: Value = serde_json::from_str(good(&said)).expect("JSON");
+        (image["layers"].clone(), image["config"].clone())
+    };
+    let one = made(&["-f", "app/Dockerfile"]);
+    assert_eq!(made(&[]), one);
+    let two = made(&["-f", "app/Dockerfile", "--build-arg=FILE=two"]);
+    assert_ne!(one, two);
+    assert_eq!(made(&["--set=FILE=two"]), two);
+}
+
+#[test]
+fn the_dockerfiles_of_this_repository_have_recipes() {
+    let home = Home::new();
+    home.write("base/recipe.yaml", "from: {scratch: true}\nconfig: {env: {PATH: /bin}}\n");
+    good(&home.run(&["build", "-q", "base", "-t", "debian:bookworm"]));
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let at = |name: &str| recipes.join(name).display().to_string();
+    for (context, file) in [
+        ("python", "dockerfiles/python.Dockerfile"),
+        ("node", "dockerfiles/node.Dockerfile"),
+        ("dockerfiles/rust", "dockerfiles/rust/Dockerfile"),
+        ("dockerfiles/nginx", "dockerfiles/nginx/Dockerfile"),
+        ("dockerfiles/stages", "dockerfiles/stages/Dockerfile"),
+    ] {
+        let (context, file) = (at(context), at(file));
+        let said = home.run(&["convert", &context, "-f", &file, "-o", "one.yaml", "--force"]);
+        good(&said);
+        assert_eq!(said.stderr, "", "{file}");
+        good(&home.run(&["validate", &context, "-f", "one.yaml"]));
+    }
 }

@@ -21,18 +21,21 @@ pub(super) fn of(source: &SourceFile) -> Comments {
         let line = line.trim();
         match line.strip_prefix('#') {
             Some(comment) if !(top && block.is_empty() && is_directive(comment)) => {
-                block.push(comment.strip_prefix(' ').unwrap_or(comment).trim_end().to_owned());
+                let comment = comment.strip_prefix(' ').unwrap_or(comment).trim_end();
+                // YAML has no others.
+                block.push(comment.replace(|c: char| c.is_control() || c == '\u{feff}', " "));
             }
             Some(_) => {}
             None => {
                 let block = std::mem::take(&mut block);
-                let about_all = line.is_empty() || is_keyword(line, "ARG");
-                if top && about_all {
-                    comments.head.extend(block);
-                } else if !block.is_empty() && !line.is_empty() {
-                    comments.above.insert(number, block);
+                match (top, line.is_empty()) {
+                    (true, true) => comments.head.extend(block),
+                    (_, false) if !block.is_empty() => {
+                        comments.above.insert(number, block);
+                    }
+                    _ => {}
                 }
-                top &= about_all && comments.head.is_empty();
+                top &= line.is_empty() && comments.head.is_empty();
             }
         }
     }
@@ -42,9 +45,4 @@ pub(super) fn of(source: &SourceFile) -> Comments {
 fn is_directive(comment: &str) -> bool {
     let Some((name, _)) = comment.split_once('=') else { return false };
     ["syntax", "escape", "check"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
-}
-
-fn is_keyword(line: &str, keyword: &str) -> bool {
-    let first = line.split_whitespace().next();
-    first.is_some_and(|first| first.eq_ignore_ascii_case(keyword))
 }

@@ -6,12 +6,14 @@
 //!
 //! The Dockerfile is lowered as for a build, and `recipe::write` writes the plan
 //! and proves that it is the same. All stages are written, unless one is asked
-//! for by name. What is decided while lowering is fixed: what variables were set
-//! to, the platform, triggers and variables of a base.
+//! for by name. An `ARG` becomes a parameter where that is exact (`params`); the
+//! head of the recipe names those that do not. What else lowering decides is fixed:
+//! the platform, triggers and variables of a base.
 //!
 //! Pure: nothing is read or written.
 
 mod comments;
+mod params;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +23,10 @@ use std::path::Path;
 use crate::dockerfile::ast::Dockerfile;
 use crate::dockerfile::lint::Checks;
 use crate::dockerfile::{Lowered, Options, lower};
-use crate::frontend::{Class, Diagnostic, Resolver, SourceFile};
-use crate::recipe::write::{self, Draft, Part, Unsaid};
+use crate::frontend::{Base, Class, Diagnostic, Resolver, SourceFile, Unresolved, Wanted};
+use crate::plan::Plan;
+use crate::recipe::write::{self, Draft, Meant, Param, Part, Unsaid};
+use params::{Candidate, Fixed};
 
 /// What is to be converted.
 #[derive(Debug, Clone, Copy)]
@@ -59,53 +63,142 @@ pub fn convert(
     resolver: &mut dyn Resolver,
 ) -> Result<Converted, Vec<Diagnostic>> {
     let mut notes = Vec::new();
-    let mut lowered = lowered(request, resolver, &mut notes).map_err(|wrong| vec![*wrong])?;
+    let mut images = Known { resolver: Some(resolver), known: BTreeMap::new() };
+    let lowered = lowered(request, &mut images, &mut notes).map_err(|wrong| vec![*wrong])?;
+    // What was not asked for now is not needed by marks either.
+    images.resolver = None;
+    let (candidates, mut fixed) = params::sorted_out(request.file, request.source, request.options);
+    let plain = written(request, &lowered, None, &[], &fixed)?;
+    let mut marked = |kept: &[Candidate], fixed: &[Fixed]| {
+        let mut options = lowered.options.clone();
+        let marks = kept.iter().map(|kept| (kept.name.clone(), kept.mark.clone()));
+        options.build_args.extend(marks);
+        let marked = of(request, &options, &mut images).ok()?;
+        written(request, &marked, Some(&lowered), kept, fixed).ok()
+    };
+    if candidates.is_empty() {
+        return Ok(Converted { text: plain, notes });
+    }
+    if let Some(text) = marked(&candidates, &fixed) {
+        return Ok(Converted { text, notes });
+    }
+    let (kept, rest): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|one| marked(std::slice::from_ref(one), &fixed).is_some());
+    let why = "no param can stand where it is used";
+    let rest = rest.into_iter();
+    fixed.extend(rest.map(|one| Fixed { name: one.name, value: Some(one.default), why }));
+    let text = match marked(&kept, &fixed) {
+        Some(text) => text,
+        None => written(request, &lowered, None, &[], &fixed)?,
+    };
+    Ok(Converted { text, notes })
+}
+
+/// A plan, and what it was made with.
+struct Planned {
+    lowered: Lowered,
+    options: Options,
+}
+
+/// Knows the images that were asked for before.
+struct Known<'a> {
+    resolver: Option<&'a mut dyn Resolver>,
+    known: BTreeMap<Wanted, Base>,
+}
+
+impl Resolver for Known<'_> {
+    fn resolve(&mut self, wanted: &Wanted) -> Result<Base, Unresolved> {
+        if let Some(base) = self.known.get(wanted) {
+            return Ok(base.clone());
+        }
+        let Some(resolver) = &mut self.resolver else {
+            let (message, help) = ("the image is not known".to_owned(), None);
+            return Err(Unresolved { message, help, class: Class::Unavailable });
+        };
+        let base = resolver.resolve(wanted)?;
+        self.known.insert(wanted.clone(), base.clone());
+        Ok(base)
+    }
+}
+
+fn of(
+    request: &Request<'_>,
+    options: &Options,
+    images: &mut Known<'_>,
+) -> Result<Planned, Box<Diagnostic>> {
+    let Request { source, file, .. } = request;
+    let mut checks = Checks::new(file, source, None);
+    let mut lowered = lower(file, source, options, images, &mut checks)?;
     if !request.labels.is_empty() {
         lowered.plan.label(request.labels);
     }
-    let place = request.place.and_then(Path::to_str);
-    let place = place.filter(|place| write::is_taken(&lowered.plan, place));
-    let ignore = place.map(|place| {
-        let lock = Path::new(place).with_extension("lock");
-        vec![literal(place), literal(&lock.to_string_lossy())]
-    });
-    let comments::Comments { head, above } = comments::of(request.source);
-    let draft = Draft {
-        plan: &lowered.plan,
-        parts: parts(&lowered),
-        base: request.base,
-        ignore: ignore.unwrap_or_default(),
-        comments: above,
-        head,
-    };
-    let text = write::write(&draft).map_err(|all| {
-        all.into_iter().map(|unsaid| told(request.source, unsaid)).collect::<Vec<_>>()
-    })?;
-    Ok(Converted { text, notes })
+    Ok(Planned { lowered, options: options.clone() })
 }
 
 /// With all stages where that can be, else with those that the target needs.
 fn lowered(
     request: &Request<'_>,
-    resolver: &mut dyn Resolver,
+    images: &mut Known<'_>,
     notes: &mut Vec<Diagnostic>,
-) -> Result<Lowered, Box<Diagnostic>> {
-    let Request { source, file, options, .. } = request;
-    let mut attempt = |all_stages| {
-        let options = Options { all_stages, ..(*options).clone() };
-        lower(file, source, &options, resolver, &mut Checks::new(file, source, None))
-    };
-    if options.target.is_some() || file.stages.len() == 1 {
-        return attempt(false);
+) -> Result<Planned, Box<Diagnostic>> {
+    let with = |all_stages| Options { all_stages, ..request.options.clone() };
+    if request.options.target.is_some() || request.file.stages.len() == 1 {
+        return of(request, &with(false), images);
     }
-    let wrong = match attempt(true) {
-        Ok(lowered) => return Ok(lowered),
+    let wrong = match of(request, &with(true), images) {
+        Ok(planned) => return Ok(planned),
         Err(wrong) => wrong,
     };
-    let lowered = attempt(false)?;
+    let planned = of(request, &with(false), images)?;
     let message = format!("stages that the last one does not need are left out: {}", wrong.message);
     notes.push(Diagnostic { message, ..*wrong });
-    Ok(lowered)
+    Ok(planned)
+}
+
+/// The recipe of a plan that holds the marks of `kept`; `meant` is without them.
+fn written(
+    request: &Request<'_>,
+    planned: &Planned,
+    meant: Option<&Planned>,
+    kept: &[Candidate],
+    fixed: &[Fixed],
+) -> Result<String, Vec<Diagnostic>> {
+    let plan = &planned.lowered.plan;
+    let comments::Comments { mut head, above } = comments::of(request.source);
+    if !fixed.is_empty() && !head.is_empty() {
+        head.push(String::new());
+    }
+    head.extend(fixed.iter().map(Fixed::to_string));
+    let param = |one: &Candidate| Param {
+        name: one.name.clone(),
+        default: one.default.clone(),
+        mark: one.mark.clone(),
+        line: one.line,
+    };
+    let meant = meant.map(|planned| Meant {
+        plan: &planned.lowered.plan,
+        vertices: parts(&planned.lowered).into_iter().map(|part| part.vertex).collect(),
+    });
+    let draft = Draft {
+        ignore: itself(request, plan),
+        comments: above,
+        head,
+        params: kept.iter().map(param).collect(),
+        meant,
+        ..Draft::new(plan, parts(&planned.lowered), request.base)
+    };
+    write::write(&draft)
+        .map_err(|all| all.into_iter().map(|unsaid| told(request.source, unsaid)).collect())
+}
+
+/// Patterns of the recipe and its lock, where a plan would take them in.
+fn itself(request: &Request<'_>, plan: &Plan) -> Vec<String> {
+    let place = request.place.and_then(Path::to_str);
+    let Some(place) = place.filter(|place| write::is_taken(plan, place)) else {
+        return Vec::new();
+    };
+    let lock = Path::new(place).with_extension("lock");
+    vec![literal(place), literal(&lock.to_string_lossy())]
 }
 
 fn parts(lowered: &Lowered) -> Vec<Part> {

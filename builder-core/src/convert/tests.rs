@@ -98,6 +98,55 @@ fn triggers_of_a_base_are_steps() {
 }
 
 #[test]
+fn arguments_are_parameters_where_that_is_exact() {
+    let text = "# Which app.\nARG APP=web\nARG TAG=1 OWN=\"a b\" UNUSED=x\nFROM base:$TAG\nARG APP\n\
+                ARG OWN\nARG OTHER=1\nARG PORT=80\nARG TOKEN\nARG OF=${APP}-x\n\
+                COPY $APP/bin /srv/${APP}/\nENV OTHER=${OTHER:-none} OF=$OF\nEXPOSE $PORT\nRUN x\n\
+                LABEL app=$APP own=$OWN ${APP}=key\n";
+    let recipe = recipe(&text.replace(" ${APP}=key", ""));
+    let wanted = r#"# ARG TAG=1 is no param: it decides what a stage starts from
+# ARG OTHER=1 is no param: more than its value is looked at
+# ARG TOKEN is no param: it has no value
+# ARG OF is no param: its value is made of others
+# ARG PORT=80 is no param: no param can stand where it is used
+params:
+  # Which app.
+  APP: web
+  OWN: a b
+
+ignore: ["*.o"]
+
+shell: [/bin/sh, -c]
+
+from: {image: base:1}
+
+steps:
+  - copy: ["${{ APP }}/bin", "/srv/${{ APP }}/"]
+  - env:
+      OTHER: "1"
+      OF: ${{ APP }}-x
+  - arg:
+      APP: ${{ APP }}
+      OWN: ${{ OWN }}
+      PORT: "80"
+  - run: x
+
+config:
+  labels:
+    app: ${{ APP }}
+    own: ${{ OWN }}
+  expose: 80/tcp
+"#;
+    assert_eq!(recipe, wanted);
+    let recipe = self::recipe(text);
+    assert!(recipe.contains("# ARG APP=web is no param: no param can stand"), "{recipe}");
+    let two = "FROM base AS a\nARG V=1\nRUN x\nFROM base\nARG V=2\nRUN x\n";
+    assert!(self::recipe(two).contains("V is no param: stages give it different values"));
+    let late = "FROM base AS a\nARG V=1\nRUN x\nFROM base\nARG V\nRUN x\n";
+    assert!(self::recipe(late).contains("# ARG V=1 is no param"));
+}
+
+#[test]
 fn the_recipe_itself_is_ignored_where_it_would_be_taken() {
     let ignored = |text: &str, place: &str| {
         let recipe = converted(text, Some(place)).expect("it can be said").text;

@@ -51,6 +51,28 @@ pub struct Part {
     pub location: Option<Location>,
 }
 
+/// A parameter of the recipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value where none is given.
+    pub default: String,
+    /// What stands for its value in the plan, and is in no text by accident.
+    pub mark: String,
+    /// The line that its comments stand above.
+    pub line: u32,
+}
+
+/// What the defaults of all parameters make of a plan.
+#[derive(Debug, Clone)]
+pub struct Meant<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The states of its parts.
+    pub vertices: Vec<VertexId>,
+}
+
 /// What is to be written.
 #[derive(Debug, Clone)]
 pub struct Draft<'a> {
@@ -67,6 +89,35 @@ pub struct Draft<'a> {
     pub comments: BTreeMap<u32, Vec<String>>,
     /// Lines at the top.
     pub head: Vec<String>,
+    /// What may be written as parameters; what the plan does not use is not.
+    pub params: Vec<Param>,
+    /// The plan without marks, where there are any.
+    pub meant: Option<Meant<'a>>,
+}
+
+impl<'a> Draft<'a> {
+    /// The parts of a plan, with nothing said beside it: a draft to change.
+    #[must_use]
+    pub fn new(plan: &'a Plan, parts: Vec<Part>, base: &'a Path) -> Self {
+        Self {
+            plan,
+            parts,
+            base,
+            ignore: Vec::new(),
+            comments: BTreeMap::new(),
+            head: Vec::new(),
+            params: Vec::new(),
+            meant: None,
+        }
+    }
+
+    /// The parameters that the plan uses.
+    fn used(&self) -> Vec<&Param> {
+        let told: Vec<String> =
+            self.plan.vertices().iter().map(|vertex| format!("{:?}", vertex.op)).collect();
+        let is_used = |param: &&Param| told.iter().any(|text| text.contains(&param.mark));
+        self.params.iter().filter(is_used).collect()
+    }
 }
 
 /// What a recipe cannot say.
@@ -97,9 +148,10 @@ pub fn write(draft: &Draft<'_>) -> Result<String, Vec<Unsaid>> {
         stages.append(&mut writer.beside);
         stages.push(written);
     }
-    let document = document(draft, &writer, stages);
-    let printed = yaml::print(&document);
-    let wrong = check(draft, &writer, &printed);
+    let used = draft.used();
+    let document = document(draft, &mut writer, &used, stages);
+    let printed = yaml::print(&document, &used);
+    let wrong = check(draft, &writer, &printed, &used);
     if wrong.is_empty() { Ok(printed.text) } else { Err(wrong) }
 }
 
@@ -110,12 +162,25 @@ struct Written {
     entries: Vec<Entry>,
 }
 
-fn document(draft: &Draft<'_>, writer: &Writer<'_>, mut stages: Vec<Written>) -> Vec<Entry> {
+fn document(
+    draft: &Draft<'_>,
+    writer: &mut Writer<'_>,
+    used: &[&Param],
+    mut stages: Vec<Written>,
+) -> Vec<Entry> {
     let apart = |key: &str, value| {
         let notes = Notes { apart: true, ..Notes::default() };
         Entry { notes, ..entry(key, value) }
     };
     let mut document = Vec::new();
+    let param = |param: &&Param| Entry {
+        notes: Notes { line: None, ..writer.notes_at(Some(param.line)) },
+        ..entry(&param.name, Yaml::text(&param.default))
+    };
+    let params: Vec<Entry> = used.iter().map(param).collect();
+    if !params.is_empty() {
+        document.push(apart("params", Yaml::Map(params)));
+    }
     let ignore = ignored(draft);
     if !ignore.is_empty() {
         document.push(apart("ignore", Yaml::texts(&ignore)));
@@ -164,10 +229,33 @@ fn ignored(draft: &Draft<'_>) -> Vec<String> {
     ignore.into_iter().flatten().collect()
 }
 
-/// Reads what was written, and names all that is not what was meant.
-fn check(draft: &Draft<'_>, writer: &Writer<'_>, printed: &yaml::Printed) -> Vec<Unsaid> {
+/// Reads what was written, and names all that is not what was meant: with the
+/// marks in the place of parameters, and with their defaults.
+fn check(
+    draft: &Draft<'_>,
+    writer: &Writer<'_>,
+    printed: &yaml::Printed,
+    used: &[&Param],
+) -> Vec<Unsaid> {
+    let set = used.iter().map(|param| (param.name.clone(), param.mark.clone())).collect();
+    let vertices: Vec<VertexId> = draft.parts.iter().map(|part| part.vertex).collect();
+    let params = Params { set, ..Params::default() };
+    let mut wrong = differs((draft, writer), printed, (draft.plan, &vertices), &params);
+    if let (Some(meant), true) = (&draft.meant, wrong.is_empty()) {
+        let meant = (meant.plan, meant.vertices.as_slice());
+        wrong = differs((draft, writer), printed, meant, &Params::default());
+    }
+    wrong
+}
+
+fn differs(
+    (draft, writer): (&Draft<'_>, &Writer<'_>),
+    printed: &yaml::Printed,
+    (plan, vertices): (&Plan, &[VertexId]),
+    params: &Params,
+) -> Vec<Unsaid> {
     let file = Path::new("recipe.yaml");
-    let loaded = match super::load(&printed.text, file, draft.base, &Params::default()) {
+    let loaded = match super::load(&printed.text, file, draft.base, params) {
         Ok(loaded) => loaded,
         Err(found) => {
             let told = found.into_iter().map(|wrong| {
@@ -179,11 +267,11 @@ fn check(draft: &Draft<'_>, writer: &Writer<'_>, printed: &yaml::Printed) -> Vec
             return told.collect();
         }
     };
-    let (wanted, made) = (same::forms(draft.plan, &draft.ignore), same::forms(&loaded.plan, &[]));
+    let (wanted, made) = (same::forms(plan, &draft.ignore), same::forms(&loaded.plan, &[]));
     let targets: HashMap<&str, VertexId> =
         loaded.plan.targets().iter().map(|target| (target.stage.as_str(), target.vertex)).collect();
     let differs = draft.parts.iter().enumerate().filter_map(|(at, part)| {
-        let (one, other) = (&wanted[&part.vertex], &made[targets.get(writer.name(at))?]);
+        let (one, other) = (&wanted[&vertices[at]], &made[targets.get(writer.name(at))?]);
         let which = match (one.same_layers(other), one.same_config(other)) {
             (true, true) => return None,
             (false, _) => "the same layers",

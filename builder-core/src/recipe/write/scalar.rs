@@ -4,6 +4,7 @@
 //! lines, folded where it is long and has gaps to break it at, else in double
 //! quotes. `${{` is escaped in values, and not in keys, as recipes have it.
 
+use super::Param;
 use super::yaml::WIDTH;
 use crate::recipe::node::Resolved;
 
@@ -16,16 +17,16 @@ pub(super) fn key(text: &str) -> String {
 }
 
 /// A value within `[]` or `{}`; `None` where it has lines.
-pub(super) fn flow(text: &str) -> Option<String> {
-    let text = escaped(text);
+pub(super) fn flow(text: &str, params: &[&Param]) -> Option<String> {
+    let text = escaped(text, params);
     let one_line = !text.trim_end_matches('\n').contains('\n');
     one_line.then(|| if is_plain(&text, true) { text } else { quoted(&text) })
 }
 
 /// A value behind a key, from `column` on, as lines: the first goes where the
 /// key stands, the others are whole. What it holds is indented by `indent`.
-pub(super) fn block(text: &str, indent: usize, column: usize) -> Vec<String> {
-    let text = escaped(text);
+pub(super) fn block(text: &str, params: &[&Param], indent: usize, column: usize) -> Vec<String> {
+    let text = escaped(text, params);
     let long = column + text.len() > WIDTH;
     let wide = || if long { folded(&text, indent) } else { None };
     if let Some(lines) = literal(&text, indent).or_else(wide) {
@@ -34,8 +35,13 @@ pub(super) fn block(text: &str, indent: usize, column: usize) -> Vec<String> {
     vec![if is_plain(&text, false) { text } else { quoted(&text) }]
 }
 
-fn escaped(text: &str) -> String {
-    text.replace("${{", "$${{")
+fn escaped(text: &str, params: &[&Param]) -> String {
+    let text = text.replace("${{", "$${{");
+    let put_in = |text: String, param: &&Param| match text.contains(&param.mark) {
+        true => text.replace(&param.mark, &format!("${{{{ {} }}}}", param.name)),
+        false => text,
+    };
+    params.iter().fold(text, put_in)
 }
 
 /// Whether a character can stand in YAML without an escape.

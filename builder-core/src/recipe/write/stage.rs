@@ -117,7 +117,11 @@ impl<'a> Writer<'a> {
     }
 
     fn notes(&mut self, location: Option<&Location>) -> Notes {
-        let line = location.map(|location| location.line);
+        self.notes_at(location.map(|location| location.line))
+    }
+
+    /// What stands above a line; it is given out once.
+    pub(super) fn notes_at(&mut self, line: Option<u32>) -> Notes {
         let comments = line.and_then(|line| self.comments.remove(&line)).unwrap_or_default();
         Notes { line, comments, apart: false }
     }

@@ -25,14 +25,7 @@ fn plan(ops: Vec<Op>) -> (Plan, VertexId) {
 fn written(ops: Vec<Op>) -> Result<String, Vec<Unsaid>> {
     let (plan, vertex) = plan(ops);
     let part = Part { name: None, from: None, vertex, location: None };
-    write(&Draft {
-        plan: &plan,
-        parts: vec![part],
-        base: Path::new("/ctx"),
-        ignore: Vec::new(),
-        comments: BTreeMap::new(),
-        head: Vec::new(),
-    })
+    write(&Draft::new(&plan, vec![part], Path::new("/ctx")))
 }
 
 fn run(argv: &[&str]) -> Exec {
@@ -183,13 +176,5 @@ fn what_no_recipe_says_is_named() {
     let plan = builder.finish();
     let (parts, base) =
         (vec![Part { name: None, from: None, vertex, location: None }], Path::new("/"));
-    let draft = Draft {
-        plan: &plan,
-        parts,
-        base,
-        ignore: Vec::new(),
-        comments: BTreeMap::new(),
-        head: Vec::new(),
-    };
-    assert!(write(&draft).is_err());
+    assert!(write(&Draft::new(&plan, parts, base)).is_err());
 }

@@ -6,7 +6,7 @@
 //! Maps and lists are blocks; a list of short words, and a map that asks for it,
 //! stand on one line where they fit.
 
-use super::scalar;
+use super::{Param, scalar};
 
 /// No line that could be broken is longer.
 pub(super) const WIDTH: usize = 100;
@@ -100,21 +100,22 @@ pub(super) struct Printed {
     pub(super) origins: Vec<(u32, u32)>,
 }
 
-/// The text of a document that is a map.
-pub(super) fn print(entries: &[Entry]) -> Printed {
-    let mut printer = Printer { text: String::new(), line: 1, origins: Vec::new() };
+/// The text of a document that is a map, with parameters where their marks are.
+pub(super) fn print(entries: &[Entry], params: &[&Param]) -> Printed {
+    let mut printer = Printer { params, text: String::new(), line: 1, origins: Vec::new() };
     printer.map(entries, 0, false);
     Printed { text: printer.text, origins: printer.origins }
 }
 
-struct Printer {
+struct Printer<'a> {
+    params: &'a [&'a Param],
     text: String,
     /// The number of the line that is being written.
     line: u32,
     origins: Vec<(u32, u32)>,
 }
 
-impl Printer {
+impl Printer<'_> {
     fn end(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
@@ -157,27 +158,31 @@ impl Printer {
         match value {
             Yaml::Plain(text) => self.end(&format!(" {text}")),
             Yaml::Text(text) => {
-                let lines = scalar::block(text, indent + 2, column);
+                let lines = scalar::block(text, self.params, indent + 2, column);
                 let mut lines = lines.iter();
                 let first = lines.next().map_or("", String::as_str);
                 self.end(&format!(" {first}"));
                 lines.for_each(|line| self.end(line));
             }
-            Yaml::List(items) => match inline(value).filter(|text| column + text.len() < WIDTH) {
-                Some(text) => self.end(&format!(" {text}")),
-                None => {
-                    self.end("");
-                    self.list(items, indent + 2);
+            Yaml::List(items) => {
+                match inline(value, self.params).filter(|text| column + text.len() < WIDTH) {
+                    Some(text) => self.end(&format!(" {text}")),
+                    None => {
+                        self.end("");
+                        self.list(items, indent + 2);
+                    }
                 }
-            },
-            Yaml::Flow(pairs) => match inline(value).filter(|text| column + text.len() < WIDTH) {
-                Some(text) => self.end(&format!(" {text}")),
-                None => {
-                    self.end("");
-                    let pairs = pairs.iter().map(|(key, value)| entry(key, value.clone()));
-                    self.map(&pairs.collect::<Vec<_>>(), indent + 2, false);
+            }
+            Yaml::Flow(pairs) => {
+                match inline(value, self.params).filter(|text| column + text.len() < WIDTH) {
+                    Some(text) => self.end(&format!(" {text}")),
+                    None => {
+                        self.end("");
+                        let pairs = pairs.iter().map(|(key, value)| entry(key, value.clone()));
+                        self.map(&pairs.collect::<Vec<_>>(), indent + 2, false);
+                    }
                 }
-            },
+            }
             Yaml::Map(entries) if entries.is_empty() => self.end(" {}"),
             Yaml::Map(entries) => {
                 self.end("");
@@ -203,21 +208,21 @@ impl Printer {
 }
 
 /// A value on one line, where that can be.
-fn inline(value: &Yaml) -> Option<String> {
+fn inline(value: &Yaml, params: &[&Param]) -> Option<String> {
     match value {
         Yaml::Plain(text) => Some(text.clone()),
-        Yaml::Text(text) => scalar::flow(text),
+        Yaml::Text(text) => scalar::flow(text, params),
         Yaml::List(items) => {
             let noted = |item: &Item| item.notes != Notes::default();
             if items.iter().any(noted) {
                 return None;
             }
-            let texts = items.iter().map(|item| inline(&item.value));
+            let texts = items.iter().map(|item| inline(&item.value, params));
             Some(format!("[{}]", texts.collect::<Option<Vec<_>>>()?.join(", ")))
         }
         Yaml::Flow(pairs) => {
             let pair = |(key, value): &(String, Yaml)| {
-                Some(format!("{}: {}", scalar::key(key), inline(value)?))
+                Some(format!("{}: {}", scalar::key(key), inline(value, params)?))
             };
             Some(format!("{{{}}}", pairs.iter().map(pair).collect::<Option<Vec<_>>>()?.join(", ")))
         }
