@@ -68,6 +68,14 @@ fn a_base_for_another_platform_is_taken_with_a_warning() {
     let said = build(&home, text, &["--platform=linux/s390x"]);
     assert!(said.stderr.contains(RULE), "{said:?}");
     assert_eq!(platform(&home, "app:1"), "linux/s390x");
+    // An amd64 runs what is for a 386, and takes it unless it is asked for something else.
+    build(&home, "FROM scratch\nCOPY f /f\n", &["--platform", "linux/386", "-t", "base:2"]);
+    if cfg!(target_arch = "x86_64") {
+        let said = build(&home, "FROM base:2\n", &[]);
+        assert!(!said.stderr.contains(RULE), "{said:?}");
+        let said = build(&home, "FROM base:2\n", &["--platform=local"]);
+        assert!(said.stderr.contains(RULE), "{said:?}");
+    }
     // A recipe says what its base is for, and takes no other.
     home.write("recipe/recipe.yaml", "from: {image: {name: base:1, platform: linux/arm64}}\n");
     good(&home.run(&["build", "recipe"]));

@@ -66,6 +66,11 @@ impl Lowering<'_, '_> {
         let Wanted::Image { reference, platform } = wanted else { return };
         let found = &self.bases.get(wanted).platform;
         let expected = platform.as_ref().unwrap_or(&self.options.build_platform);
+        // Who asks for no platform takes what this host can run, as under BuildKit.
+        let is_asked = platform.is_some() || self.options.target_platform.is_some();
+        if !is_asked && (expected.as_str(), found.as_str()) == ("linux/amd64", "linux/386") {
+            return;
+        }
         self.checks.base_platform(span, reference, expected, found);
     }
 
