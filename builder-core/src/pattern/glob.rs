@@ -196,7 +196,7 @@ impl Pattern {
                     Token::One if one => self.reach(&mut after, state + 1),
                     Token::Class { negated, ranges } => {
                         let inside = ranges.iter().any(|(a, b)| (*a..=*b).contains(&symbol));
-                        if inside != *negated && one {
+                        if inside != *negated {
                             self.reach(&mut after, state + 1);
                         }
                     }
@@ -318,7 +318,8 @@ mod tests {
             ("*[a-ζ]", "A", false),
             ("a?b", "a/b", false),
             ("a*b", "a/b", false),
-            ("a[^x]b", "a/b", false),
+            ("a[^x]b", "a/b", true),
+            ("a[.-0]b", "a/b", true),
             ("[\\]a]", "]", true),
             ("[\\-x]", "-", true),
             ("**", "a/b/c", true),
