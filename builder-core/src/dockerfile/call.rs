@@ -55,8 +55,11 @@ impl Place {
     }
 
     fn of(source: &SourceFile, span: Span) -> Self {
-        let last = Span { start: span.end.saturating_sub(1).max(span.start), end: span.end };
-        Self::lines(source.location(span).line, source.location(last).line)
+        // Not the column: many things may stand in one long line.
+        Self::lines(
+            source.line(span.start),
+            source.line(span.end.saturating_sub(1).max(span.start)),
+        )
     }
 }
 

@@ -19,6 +19,7 @@
 //!
 //! Time is linear in the word and in the values it asks for, and both are
 //! bounded: a word that doubles another that doubles another ends in an error.
+//! So are the values that all words of a file ask for together ([`Within`]).
 //!
 //! Differences from `BuildKit`: in [`Expander::words`] what stands before a
 //! `${x-w}` is not lost, a `$1` in the replacement of `//` is text, and
@@ -29,6 +30,7 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -39,10 +41,36 @@ use super::ast::Word;
 /// How many bytes of values a word may bring in, beyond its own length.
 const VALUES: usize = 4 << 20;
 
+/// How many bytes of values all words of a file may bring in.
+pub const ALL_VALUES: usize = 64 << 20;
+
 /// The variables that a word may ask for.
 pub trait Variables {
     /// The value of one, if it is set.
     fn get(&self, name: &str) -> Option<&str>;
+
+    /// How many bytes of values may still be brought in, where there is an end.
+    fn left(&self) -> Option<&Cell<usize>> {
+        None
+    }
+}
+
+/// Variables of which only so much may be brought in.
+pub struct Within<'a> {
+    /// The variables.
+    pub variables: &'a dyn Variables,
+    /// How many bytes are left, of all words that share it.
+    pub left: &'a Cell<usize>,
+}
+
+impl Variables for Within<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)
+    }
+
+    fn left(&self) -> Option<&Cell<usize>> {
+        Some(self.left)
+    }
 }
 
 impl Variables for BTreeMap<String, String> {

@@ -98,6 +98,12 @@ impl SourceFile {
         (first.max(1)..=last.min(count)).map(line).collect()
     }
 
+    /// The line of a byte, counted from 1.
+    #[must_use]
+    pub fn line(&self, byte: usize) -> u32 {
+        number(self.line_of(byte) + 1)
+    }
+
     /// Where a span begins.
     #[must_use]
     pub fn location(&self, span: Span) -> Location {

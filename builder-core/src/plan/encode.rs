@@ -26,6 +26,11 @@ impl Encoder {
         *self.hasher.finalize().as_bytes()
     }
 
+    /// How many bytes were collected.
+    pub(super) fn size(&self) -> u64 {
+        self.hasher.count()
+    }
+
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.number(bytes.len() as u64);
         self.hasher.update(bytes);

@@ -155,11 +155,12 @@ impl Plan {
                 ..VertexMeta::default()
             };
             let vertex = self.targets[at].vertex;
-            self.targets[at].vertex = self.add(Op::Config(patch.clone()), &[vertex], meta);
+            self.targets[at].vertex = self.add(Op::Config(patch.clone()), &[vertex], meta).0;
         }
     }
 
-    fn add(&mut self, op: Op, inputs: &[VertexId], meta: VertexMeta) -> VertexId {
+    /// Adds a vertex; its id, and how long its definition and its name are.
+    fn add(&mut self, op: Op, inputs: &[VertexId], meta: VertexMeta) -> (VertexId, u64) {
         assert!(
             inputs.iter().all(|input| self.by_id.contains_key(input)),
             "an input of a vertex must be added before it"
@@ -173,6 +174,7 @@ impl Plan {
         }
         encoder.history(&meta.history);
         let id = VertexId::from_bytes(encoder.finish());
+        let size = encoder.size() + meta.name.len() as u64;
         match self.by_id.get(&id) {
             Some(&at) => again(&mut self.vertices[at], meta),
             None => {
@@ -181,7 +183,7 @@ impl Plan {
                 self.vertices.push(Vertex { id, op, inputs, meta, also });
             }
         }
-        id
+        (id, size)
     }
 
     /// The ids of `roots` and all that they need, in plan order.
@@ -210,6 +212,7 @@ impl Plan {
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
     plan: Plan,
+    size: u64,
 }
 
 impl PlanBuilder {
@@ -227,7 +230,16 @@ impl PlanBuilder {
     /// # Panics
     /// If an input was not returned by this builder.
     pub fn add(&mut self, op: Op, inputs: &[VertexId], meta: VertexMeta) -> VertexId {
-        self.plan.add(op, inputs, meta)
+        let (id, size) = self.plan.add(op, inputs, meta);
+        self.size += size;
+        id
+    }
+
+    /// How many bytes the definitions and names of all that was added have, for
+    /// a frontend that lets no file ask for any number.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Declares that a vertex's state is an image.

@@ -1,10 +1,11 @@
 //! A whole Dockerfile: parsed, checked, told of, expanded, lowered.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use builder_core::dockerfile::ast::{Dockerfile, Instruction, InstructionKind, SourceArg, Word};
-use builder_core::dockerfile::expand::Expander;
+use builder_core::dockerfile::expand::{ALL_VALUES, Expander, Within};
 use builder_core::dockerfile::lint::Checks;
 use builder_core::dockerfile::{call, expose, parse, parse_trigger, unsupported};
 use builder_core::frontend::SourceFile;
@@ -25,7 +26,7 @@ pub fn dockerfile(bytes: &[u8]) {
         }
     };
     told(&file, &source);
-    let variables = variables();
+    let (variables, left) = (&variables(), &Cell::new(ALL_VALUES));
     for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
         assert!(instruction.span.start <= instruction.span.end);
         assert!(instruction.span.end <= text.len());
@@ -33,7 +34,7 @@ pub fn dockerfile(bytes: &[u8]) {
             drop(parse_trigger(&SourceFile::new(Path::new("ONBUILD"), &trigger.value)));
         }
         drop(unsupported(&source, instruction));
-        expand(&source, &file, instruction, &variables);
+        expand(&source, &file, instruction, &Within { variables, left });
     }
     lowered::lower_in_every_way(&file, &source);
 }
@@ -54,7 +55,7 @@ fn expand(
     source: &SourceFile,
     file: &Dockerfile,
     instruction: &Instruction,
-    variables: &BTreeMap<String, String>,
+    variables: &Within<'_>,
 ) {
     let how = Expander::new(file.escape());
     let words: Vec<Word> = match &instruction.kind {

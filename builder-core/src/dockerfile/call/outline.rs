@@ -3,16 +3,17 @@
 //! Followed through the stages that it needs, without their images: variables
 //! that an image sets are not set here.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::super::ast::{Arg, Copy, Dockerfile, InstructionKind, Run, Stage, Word};
-use super::super::expand::Expander;
+use super::super::expand::{ALL_VALUES, ExpandError, Expanded, Expander, Within};
 use super::super::mount::{Mount, MountType};
 use super::{Outline, OutlineArg, OutlineCache, OutlineSecret, Place, encoded};
 use crate::frontend::{Diagnostic, SourceFile, Span};
 
-/// Longest that the values of one stage may become, in bytes.
-const VALUES: usize = 64 << 20;
+/// What a variable takes beside its value, in bytes.
+const ENTRY: usize = 128;
 
 /// What the target takes. `predefined` are the arguments that are there
 /// undeclared, such as `TARGETPLATFORM`.
@@ -35,6 +36,7 @@ pub fn outline(
         declared: BTreeMap::new(),
         names: HashMap::new(),
         stages: Vec::new(),
+        left: Cell::new(ALL_VALUES),
     };
     walk.preamble(file)?;
     for (at, stage) in file.stages.iter().enumerate() {
@@ -81,6 +83,8 @@ struct Walk<'a> {
     declared: BTreeMap<String, Declared>,
     names: HashMap<String, usize>,
     stages: Vec<Taken>,
+    /// How many bytes of values may still be brought in.
+    left: Cell<usize>,
 }
 
 impl Walk<'_> {
@@ -92,7 +96,7 @@ impl Walk<'_> {
                 let value = match (self.build_args.get(&name.value), value) {
                     (Some(given), _) => Some(given.clone()),
                     (None, Some(word)) => {
-                        let expanded = self.expander.word(&word.value, &self.globals);
+                        let expanded = self.expanded(&word.value, &self.globals);
                         let expanded =
                             expanded.map_err(|error| error.diagnostic(self.source, word))?;
                         uses = expanded.matched;
@@ -121,7 +125,7 @@ impl Walk<'_> {
         let mut taken = Taken { declared: self.declared.clone(), ..Taken::default() };
         let mut used = BTreeSet::new();
         let mut expand = |word: &Word| {
-            let expanded = self.expander.word(&word.value, &self.globals);
+            let expanded = self.expanded(&word.value, &self.globals);
             let expanded = expanded.map_err(|error| error.diagnostic(self.source, word))?;
             used.extend(expanded.matched);
             Ok::<_, Diagnostic>(expanded.text)
@@ -134,7 +138,10 @@ impl Walk<'_> {
             taken.variables = base.variables.clone();
         }
         taken.used = used;
-        let mut left = VALUES;
+        // A stage that takes over what another has is one more that has it.
+        let values: usize = taken.variables.values().map(String::len).sum();
+        let entries = taken.declared.len() + taken.variables.len();
+        self.pay(stage.span, values.saturating_add(entries * ENTRY))?;
         for instruction in &stage.instructions {
             let span = instruction.span;
             match &instruction.kind {
@@ -155,13 +162,7 @@ impl Walk<'_> {
                     taken.from.push(from.value.clone());
                 }
                 InstructionKind::Run(run) => self.mounts(run, span, &mut taken)?,
-                _ => continue,
-            }
-            let size: usize = taken.variables.values().map(String::len).sum();
-            left = left.min(VALUES.saturating_sub(size));
-            if left == 0 {
-                let message = format!("the stage's variables are longer than {VALUES} bytes");
-                return Err(self.source.diagnostic(span, message));
+                _ => {}
             }
         }
         self.stages.push(taken);
@@ -172,9 +173,25 @@ impl Walk<'_> {
     }
 
     fn word(&self, word: &Word, taken: &Taken) -> Result<String, Diagnostic> {
-        let expanded = self.expander.word(&word.value, &taken.variables);
+        let expanded = self.expanded(&word.value, &taken.variables);
         let expanded = expanded.map_err(|error| error.diagnostic(self.source, word))?;
         Ok(expanded.text)
+    }
+
+    fn expanded(
+        &self,
+        word: &str,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Expanded, ExpandError> {
+        self.expander.word(word, &Within { variables, left: &self.left })
+    }
+
+    /// Counts what is taken over.
+    fn pay(&self, span: Span, bytes: usize) -> Result<(), Diagnostic> {
+        let left = self.left.get().checked_sub(bytes);
+        let message = "the variables of all stages are too long";
+        self.left.set(left.ok_or_else(|| self.source.diagnostic(span, message))?);
+        Ok(())
     }
 
     fn arg(&self, arg: &Arg, span: Span, taken: &mut Taken) -> Result<(), Diagnostic> {
@@ -184,7 +201,10 @@ impl Walk<'_> {
             (Some(given), ..) => (Some(given.clone()), true),
             (None, Some(word), _) => (Some(self.word(word, taken)?), true),
             // One that is there already is described where it was declared.
-            (None, None, Some(global)) => (Some(global.clone()), false),
+            (None, None, Some(global)) => {
+                self.pay(span, global.len())?;
+                (Some(global.clone()), false)
+            }
             (None, None, None) => (None, true),
         };
         if let Some(value) = &value {
@@ -202,7 +222,7 @@ impl Walk<'_> {
         for spec in &run.mounts {
             taken.from.extend(spec.from.clone());
             let mut expand = |value: &str| {
-                let expanded = self.expander.word(value, &taken.variables);
+                let expanded = self.expanded(value, &taken.variables);
                 let expanded = expanded
                     .map_err(|error| self.source.diagnostic(spec.text.span, error.to_string()))?;
                 Ok(expanded.text)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::pattern::{self, Pattern};
-use super::{ExpandError, Expanded, Expander, VALUES, Variables};
+use super::{ALL_VALUES, ExpandError, Expanded, Expander, VALUES, Variables};
 
 /// How deep substitutions may stand in one another; each costs stack.
 const DEEPEST: usize = 64;
@@ -325,6 +325,7 @@ impl<'a> Lexer<'a> {
                 false => Ok(String::new()),
             };
         };
+        self.spend(value.len())?;
         let (longest, word) = match word.strip_prefix(operator) {
             Some(rest) => (true, rest),
             None => (false, word),
@@ -348,12 +349,11 @@ impl<'a> Lexer<'a> {
                 false => Ok(String::new()),
             };
         };
+        self.spend(value.len())?;
         let longest = self.left;
         let pattern = Pattern::parse(&word).map_err(|why| pattern::fault(&word, &why))?;
         let replaced = pattern.replace(value, &replacement, all, longest);
         let replaced = replaced.map_err(|why| pattern::fault(&word, &why))?;
-        // What is searched costs too, though little of it may be left.
-        self.left = self.left.saturating_sub(value.len());
         self.pay(&replaced)
     }
 
@@ -381,13 +381,20 @@ impl<'a> Lexer<'a> {
 
     /// A value, if there may be as much.
     fn pay(&mut self, value: &str) -> Result<String, Fault> {
-        match self.left.checked_sub(value.len()) {
-            Some(left) => {
-                self.left = left;
-                Ok(value.to_owned())
-            }
-            None => Err(format!("the values of its variables are longer than {VALUES} bytes")),
+        self.spend(value.len()).map(|()| value.to_owned())
+    }
+
+    /// What is searched costs too, though little of it may be left.
+    fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
+        let too_long = "the values of its variables are longer than";
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| format!("{too_long} {VALUES} bytes"))?;
+        if let Some(all) = self.variables.left() {
+            let left = all.get().checked_sub(bytes);
+            let longer = || format!("{too_long} the {ALL_VALUES} bytes that a file may have");
+            all.set(left.ok_or_else(longer)?);
         }
+        Ok(())
     }
 }
 

@@ -17,13 +17,14 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ast::{
     Check, CommandLine, Dockerfile, Instruction, InstructionKind, Rules, Stage, Word,
 };
 use super::directives;
-use super::expand::{Expanded, Expander};
+use super::expand::{ALL_VALUES, Expanded, Expander, Within};
 use super::expose::Ports;
 use crate::frontend::{Diagnostic, SourceFile, Span};
 use crate::pattern::{Patterns, clean};
@@ -77,6 +78,10 @@ fn settings(file: &Dockerfile, instead: Option<&Check>) -> Check {
     instead.or(own).cloned().unwrap_or_default()
 }
 
+/// How many pairs of names are compared for "did you mean": a file may have as
+/// many that are not set as it has others.
+const COMPARED: usize = 100_000;
+
 /// Collects what is found while a file is lowered.
 pub struct Checks<'a> {
     file: &'a Dockerfile,
@@ -86,6 +91,8 @@ pub struct Checks<'a> {
     local: BTreeMap<usize, Check>,
     /// Each keyword as written, by where its instruction begins.
     keywords: BTreeMap<usize, &'a str>,
+    /// How many names may still be compared with one that is not set.
+    compared: usize,
     found: Vec<Warning>,
 }
 
@@ -100,6 +107,7 @@ impl<'a> Checks<'a> {
             settings: settings(file, instead),
             local: BTreeMap::new(),
             keywords: BTreeMap::new(),
+            compared: COMPARED,
             found: Vec::new(),
         };
         for stage in &file.stages {
@@ -136,14 +144,13 @@ impl<'a> Checks<'a> {
             return;
         }
         let Rule { name, description, url, .. } = rule;
-        let last = Span { start: span.end.saturating_sub(1).max(span.start), end: span.end };
         self.found.push(Warning {
             rule: name,
             description,
             url,
             detail: detail(),
             location: self.source.location(span),
-            end_line: self.source.location(last).line,
+            end_line: self.source.line(span.end.saturating_sub(1).max(span.start)),
         });
     }
 
@@ -159,14 +166,17 @@ impl<'a> Checks<'a> {
     pub fn default_bases(&mut self, globals: &[(String, String)]) {
         let expander = Expander::new(self.file.escape());
         let mut scope: BTreeMap<String, String> = globals.iter().cloned().collect();
+        let left = &Cell::new(ALL_VALUES);
         for arg in self.file.global_args() {
             let Some(value) = &arg.value else { continue };
             // What is wrong here is told where the file is lowered.
-            let Ok(value) = expander.word(&value.value, &scope) else { return };
+            let within = Within { variables: &scope, left };
+            let Ok(value) = expander.word(&value.value, &within) else { return };
             scope.insert(arg.name.value.clone(), value.text);
         }
         for stage in &self.file.stages {
-            let Ok(base) = expander.word(&stage.image.value, &scope) else { return };
+            let within = Within { variables: &scope, left };
+            let Ok(base) = expander.word(&stage.image.value, &within) else { return };
             if !names::is_image(&base.text) {
                 let written = &stage.image.value;
                 self.warn(rules::INVALID_DEFAULT_ARG_IN_FROM, stage.span, || {
@@ -186,7 +196,8 @@ impl<'a> Checks<'a> {
             if declared.contains(&name.as_str()) || known.contains(&name.as_str()) {
                 continue;
             }
-            let near = similar(name, known.iter().copied().chain(declared.iter().copied()));
+            let all = known.iter().copied().chain(declared.iter().copied());
+            let near = self.similar(name, all);
             self.warn(rules::UNDEFINED_ARG_IN_FROM, stage.span, || {
                 let near = near.map(|near| format!(" (did you mean {near}?)"));
                 format!("FROM argument '{name}' is not declared{}", near.unwrap_or_default())
@@ -262,7 +273,7 @@ impl<'a> Checks<'a> {
                 continue;
             }
             // The last that was set is the first that is thought of.
-            let near = similar(name, known.iter().rev().copied());
+            let near = self.similar(name, known.iter().rev().copied());
             self.warn(rules::UNDEFINED_VAR, span, || {
                 let near = near.map(|near| format!(" (did you mean ${near}?)"));
                 format!("Usage of undefined variable '${name}'{}", near.unwrap_or_default())
@@ -382,6 +393,16 @@ impl<'a> Checks<'a> {
                 format!("Attempting to {keyword} file {path:?} that is excluded by .dockerignore")
             });
         }
+    }
+
+    /// The name that `word` may be meant to be, while there are not too many.
+    fn similar<'n>(
+        &mut self,
+        word: &str,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Option<&'n str> {
+        self.compared = self.compared.saturating_sub(names.clone().count());
+        if self.compared == 0 { None } else { similar(word, names) }
     }
 
     /// What was found, by place.

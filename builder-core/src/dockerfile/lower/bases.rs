@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::scope::Scope;
 use super::stage::{BaseName, State};
 use super::stages::{From, Reference, wanted_of};
 use super::{Context, Lowering};
@@ -108,7 +107,7 @@ impl Lowering<'_, '_> {
     fn first(&mut self, at: usize, vertex: VertexId, base: &Base, name: Option<BaseName>) -> State {
         let mut state = State {
             vertex,
-            env: Scope::default(),
+            env: self.globals.emptied(),
             config_env: base.env.iter().cloned().collect(),
             args: Vec::new(),
             user: base.user.clone().filter(|user| !user.is_empty()),

@@ -1,5 +1,7 @@
 //! `RUN`: a process, what it is given and what history says of it.
 
+use std::collections::HashMap;
+
 use super::Lowering;
 use super::config::in_shell;
 use super::place::Place;
@@ -79,12 +81,15 @@ impl Lowering<'_, '_> {
 
     /// The command with the arguments that are declared above it.
     fn said(&self, command: &[String], state: &State) -> String {
-        let mut seen: Vec<(&str, &str)> = Vec::new();
+        let (mut seen, mut places) = (Vec::<(&str, &str)>::new(), HashMap::<&str, usize>::new());
         for (name, value) in &state.args {
             let value = state.env.value(name).or(value.as_deref()).unwrap_or_default();
-            match seen.iter_mut().find(|(known, _)| known == name) {
-                Some(known) => known.1 = value,
-                None => seen.push((name, value)),
+            match places.get(name.as_str()) {
+                Some(&at) => seen[at].1 = value,
+                None => {
+                    places.insert(name, seen.len());
+                    seen.push((name, value));
+                }
             }
         }
         let mut words = Vec::new();

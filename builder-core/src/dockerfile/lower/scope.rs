@@ -1,23 +1,44 @@
 //! Variables: what is set where.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::Options;
 use super::place;
 use crate::dockerfile::ast::Dockerfile;
-use crate::dockerfile::expand::{Expander, Variables};
+use crate::dockerfile::expand::{ALL_VALUES, Expander, Variables};
 use crate::dockerfile::lint::Checks;
 use crate::frontend::{Diagnostic, SourceFile};
 
+/// What a variable takes beside its name and value.
+const ENTRY: usize = 128;
+
 /// Names with values, in the order in which they were first set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scope {
     pairs: Vec<(String, String)>,
     places: HashMap<String, usize>,
     bytes: usize,
+    /// How many bytes words may still bring in: of this and of all that were
+    /// made of it.
+    left: Rc<Cell<usize>>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        let left = Rc::new(Cell::new(ALL_VALUES));
+        Self { pairs: Vec::new(), places: HashMap::new(), bytes: 0, left }
+    }
 }
 
 impl Scope {
+    /// One with nothing in it, of which no more may be brought in than is left
+    /// of this.
+    pub(super) fn emptied(&self) -> Self {
+        Self { left: Rc::clone(&self.left), ..Self::default() }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: &str) {
         match self.places.get(name) {
             Some(&at) => {
@@ -26,14 +47,14 @@ impl Scope {
                 value.clone_into(known);
             }
             None => {
-                self.bytes += name.len() + value.len();
+                self.bytes += ENTRY + 2 * name.len() + value.len();
                 self.places.insert(name.to_owned(), self.pairs.len());
                 self.pairs.push((name.to_owned(), value.to_owned()));
             }
         }
     }
 
-    /// The length of all names and values.
+    /// About how much memory all names and values take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -64,6 +85,10 @@ impl FromIterator<(String, String)> for Scope {
 impl Variables for Scope {
     fn get(&self, name: &str) -> Option<&str> {
         self.value(name)
+    }
+
+    fn left(&self) -> Option<&Cell<usize>> {
+        Some(&self.left)
     }
 }
 

@@ -12,8 +12,13 @@ use crate::frontend::Diagnostic;
 use crate::plan::VertexMeta;
 use crate::plan::op::{ConfigPatch, HistoryLine, Op};
 
-/// How many bytes the variables of all stages may have together.
-const MAX_VARIABLES: usize = 256 << 20;
+/// How much memory the variables of all stages may take together, in bytes.
+const MAX_VARIABLES: usize = 128 << 20;
+
+/// How many bytes all steps may have together: each `RUN` has its variables, and
+/// each `ONBUILD` those before it, so what a file asks for may grow with the
+/// square of its length.
+const MAX_STEPS: u64 = 64 << 20;
 
 /// Who says so in an image's history: BuildKit's word for its Dockerfile
 /// frontend, which tools look for.
@@ -103,6 +108,9 @@ impl Lowering<'_, '_> {
         }
         let (source, stage) = (self.source, self.graph.stage(at));
         self.held += state.env.bytes();
+        self.bounded().map_err(|(message, help)| {
+            Box::new(source.diagnostic(stage.span, message).help(help))
+        })?;
         for trigger in &triggers {
             let instruction = &trigger.instruction;
             let place = Place { source, stage, instruction, trigger: Some(&trigger.source) };
@@ -129,11 +137,21 @@ impl Lowering<'_, '_> {
         self.carried_out(at, place, state)?;
         // All stages that are needed are held until the last is done.
         self.held += state.env.bytes().saturating_sub(before);
+        self.bounded().map_err(|(message, help)| {
+            let wrong = place.wrong(instruction.span, message);
+            Box::new(wrong.help(help))
+        })
+    }
+
+    /// What is wrong, and help, where what the file asks for is too much.
+    fn bounded(&self) -> Result<(), (&'static str, String)> {
         if self.held > MAX_VARIABLES {
-            let message = "the values of variables are too long";
-            let mut wrong = place.wrong(instruction.span, message);
-            wrong.help = Some(format!("all stages together may have {} MiB", MAX_VARIABLES >> 20));
-            return Err(wrong);
+            let help = format!("all stages together may have {} MiB", MAX_VARIABLES >> 20);
+            return Err(("the values of variables are too long", help));
+        }
+        if self.builder.size() > MAX_STEPS {
+            let help = format!("all together may have {} MiB", MAX_STEPS >> 20);
+            return Err(("the steps are too long", help));
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ use crate::dockerfile::lint::Checks;
 use crate::dockerfile::parse_trigger;
 use crate::frontend::{Diagnostic, Resolver, SourceFile, Span, Wanted};
 
+/// How many triggers all stages may be given by their bases.
+const MAX_TRIGGERS: usize = 10_000;
+
 /// What a stage starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum From {
@@ -59,6 +62,8 @@ pub(super) struct Graph<'a> {
     froms: Vec<From>,
     by_name: HashMap<String, usize>,
     triggers: Vec<Vec<Trigger>>,
+    /// How many triggers that are.
+    given: usize,
 }
 
 impl<'a> Graph<'a> {
@@ -120,6 +125,7 @@ impl<'a> Graph<'a> {
             froms,
             by_name,
             triggers: vec![Vec::new(); count],
+            given: 0,
         };
         graph.target = graph.wanted()?;
         graph.check_cycles()?;
@@ -362,7 +368,16 @@ impl<'a> Graph<'a> {
         })
     }
 
-    fn parsed(&self, stage: &Stage, onbuild: &[String]) -> Result<Vec<Trigger>, Box<Diagnostic>> {
+    fn parsed(
+        &mut self,
+        stage: &Stage,
+        onbuild: &[String],
+    ) -> Result<Vec<Trigger>, Box<Diagnostic>> {
+        self.given += onbuild.len();
+        if self.given > MAX_TRIGGERS {
+            let message = format!("bases have more than {MAX_TRIGGERS} triggers for this file");
+            return Err(Box::new(self.source.diagnostic(stage.span, message)));
+        }
         let parse = |text: &String| {
             let source = SourceFile::new(std::path::Path::new("ONBUILD"), text);
             match parse_trigger(&source) {
