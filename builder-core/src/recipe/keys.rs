@@ -6,9 +6,16 @@
 //! Limitation: a schema cannot see how a number was written, so it lets a bare
 //! `644` pass as a mode, which the parser refuses.
 
+mod values;
+
 use serde_json::{Map, Value, json};
 
-use crate::plan::op::ULIMITS;
+use self::values::{
+    add, as_written, boolean, choice, command, condition, config, contexts, copy, debian, duration,
+    from, healthcheck, hosts, image, integer, is_true, mkdir, mode, modes, mounts,
+    non_empty_command, one_or_more, owner, pairs, params, ports, remove, run, size, stages, steps,
+    symlink, tests, text, texts, ulimits, workdir, write,
+};
 
 /// A key of a mapping.
 pub(super) struct Field {
@@ -42,155 +49,6 @@ fn one_of(fields: &[Field], one: &[&str], required: &[&str]) -> Value {
     let mut schema = object(fields, required);
     schema["oneOf"] = one.iter().map(|name| json!({ "required": [name] })).collect();
     schema
-}
-
-fn any(schemas: Vec<Value>) -> Value {
-    json!({ "anyOf": schemas })
-}
-
-/// A value that may also be the text `${{ name }}`.
-fn or_param(schema: Value) -> Value {
-    any(vec![schema, json!({ "type": "string", "pattern": "\\$\\{\\{" })])
-}
-
-fn text() -> Value {
-    json!({ "type": "string" })
-}
-fn texts() -> Value {
-    json!({ "type": "array", "items": text() })
-}
-fn one_or_more() -> Value {
-    any(vec![text(), json!({ "type": "array", "items": text(), "minItems": 1 })])
-}
-fn boolean() -> Value {
-    or_param(json!({ "type": "boolean" }))
-}
-fn integer() -> Value {
-    or_param(json!({ "type": "integer", "minimum": 0 }))
-}
-fn as_written() -> Value {
-    json!({ "type": ["string", "number", "boolean"] })
-}
-fn pairs() -> Value {
-    json!({ "type": "object", "additionalProperties": as_written() })
-}
-fn owner() -> Value {
-    any(vec![text(), json!({ "type": "integer", "minimum": 0 })])
-}
-fn mode() -> Value {
-    any(vec![
-        json!({ "type": "string", "pattern": "^(0o)?[0-7]{3,4}$|\\$\\{\\{" }),
-        json!({ "type": "integer", "minimum": 0, "maximum": 4095 }),
-    ])
-}
-fn modes() -> Value {
-    any(vec![mode(), json!({ "type": "string", "pattern": "^[ugoa]*[-+=]" })])
-}
-fn hosts() -> Value {
-    json!({ "type": "object", "additionalProperties": text() })
-}
-fn ulimits() -> Value {
-    let limit = json!({ "type": ["string", "integer"], "pattern": "^(-1|[0-9]+)(:(-1|[0-9]+))?$|\\$\\{\\{" });
-    let names = json!({ "enum": ULIMITS });
-    json!({ "type": "object", "propertyNames": names, "additionalProperties": limit })
-}
-fn duration() -> Value {
-    json!({ "type": "string", "pattern": "^([0-9]+(ns|us|ms|s|m|h|d|w))+$|\\$\\{\\{" })
-}
-fn size() -> Value {
-    let text = json!({ "type": "string", "pattern": "^[0-9]+[kKmMgG]?$|\\$\\{\\{" });
-    any(vec![json!({ "type": "integer", "minimum": 1 }), text])
-}
-fn is_true() -> Value {
-    or_param(json!({ "const": true }))
-}
-fn condition() -> Value {
-    any(vec![text(), json!({ "type": ["boolean", "number"] })])
-}
-fn choice(words: &[&str]) -> Value {
-    or_param(json!({ "enum": words }))
-}
-fn command() -> Value {
-    any(vec![text(), texts()])
-}
-fn non_empty_command() -> Value {
-    one_or_more()
-}
-
-fn param() -> Value {
-    let written = json!({ "type": ["string", "number", "boolean", "null"] });
-    any(vec![written, object(PARAM, &[])])
-}
-fn params() -> Value {
-    let names = json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" });
-    json!({ "type": "object", "propertyNames": names, "additionalProperties": param() })
-}
-fn stages() -> Value {
-    let names = json!({ "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$" });
-    let stage = object(STAGE, &["from"]);
-    json!({ "type": "object", "propertyNames": names, "additionalProperties": stage, "minProperties": 1 })
-}
-fn from() -> Value {
-    let mut schema = object(FROM, &[]);
-    schema["minProperties"] = json!(1);
-    schema["maxProperties"] = json!(1);
-    schema
-}
-fn image() -> Value {
-    any(vec![text(), object(IMAGE, &["name"])])
-}
-fn contexts() -> Value {
-    let names = json!({ "pattern": "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$" });
-    let context = any(vec![text(), one_of(CONTEXT, &["path", "git"], &[])]);
-    json!({ "type": "object", "propertyNames": names, "additionalProperties": context })
-}
-fn workdir() -> Value {
-    any(vec![text(), object(WORKDIR, &["path"])])
-}
-fn debian() -> Value {
-    any(vec![text(), object(DEBIAN, &["suite"])])
-}
-fn config() -> Value {
-    object(CONFIG, &[])
-}
-fn steps() -> Value {
-    json!({ "type": "array", "items": one_of(STEP, VERBS, &[]) })
-}
-fn tests() -> Value {
-    json!({ "type": "array", "items": any(vec![text(), object(TEST, &["run"])]) })
-}
-fn run() -> Value {
-    any(vec![non_empty_command(), one_of(RUN, &["script", "argv"], &[])])
-}
-fn copy() -> Value {
-    let list = json!({ "type": "array", "items": text(), "minItems": 2 });
-    any(vec![list, object(COPY, &["dest"])])
-}
-fn add() -> Value {
-    let list = json!({ "type": "array", "items": text(), "minItems": 2 });
-    any(vec![list, object(ADD, &["dest"])])
-}
-fn write() -> Value {
-    object(WRITE, &["path", "content"])
-}
-fn mkdir() -> Value {
-    any(vec![one_or_more(), object(MKDIR, &["path"])])
-}
-fn symlink() -> Value {
-    object(SYMLINK, &["target", "path"])
-}
-fn remove() -> Value {
-    any(vec![one_or_more(), object(REMOVE, &["paths"])])
-}
-fn mounts() -> Value {
-    json!({ "type": "array", "items": one_of(MOUNT, MOUNT_KINDS, &[]) })
-}
-fn ports() -> Value {
-    let port = || json!({ "type": ["string", "integer"] });
-    any(vec![port(), json!({ "type": "array", "items": port() })])
-}
-fn healthcheck() -> Value {
-    any(vec![non_empty_command(), json!({ "const": false }), object(HEALTHCHECK, &["test"])])
 }
 
 pub(super) const VERBS: &[&str] = &[
