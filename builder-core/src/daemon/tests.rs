@@ -77,9 +77,17 @@ fn answer(out: &mut UnixStream, status: &str, body: &str) {
     let _ = write!(out, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
 }
 
+/// Engines read on until the other side has seen the answer.
+fn drain(lines: &mut BufReader<UnixStream>) {
+    let _ = io::copy(lines, &mut io::sink());
+}
+
 #[test]
 fn an_engine_that_refuses_an_image_is_quoted_and_its_writer_ends() {
-    let refuse: Act = |out, _| answer(out, "500 Error", r#"{"message":"no room\n"}"#);
+    let refuse: Act = |out, lines| {
+        answer(out, "500 Error", r#"{"message":"no room\n"}"#);
+        drain(lines);
+    };
     let error = Fake::start(refuse).endless(&Cancel::new(), &AtomicU64::new(0));
     let text = error.to_string();
     assert!(matches!(error, DaemonError::Failed { .. }), "{text}");
@@ -88,12 +96,13 @@ fn an_engine_that_refuses_an_image_is_quoted_and_its_writer_ends() {
         "{text}"
     );
     // As engines say it that have begun to answer.
-    let error: Act = |out, _| {
+    let error: Act = |out, lines| {
         answer(
             out,
             "200 OK",
             "{\"errorDetail\":{\"message\":\"bad tar\"},\"error\":\"bad tar\"}\r\n",
         );
+        drain(lines);
     };
     let text = Fake::start(error).endless(&Cancel::new(), &AtomicU64::new(0)).to_string();
     assert!(text.ends_with("failed at loading the image: bad tar"), "{text}");
