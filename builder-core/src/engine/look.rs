@@ -1,7 +1,8 @@
 //! A base or a context looked at before there is a plan: its config, its files.
 //!
 //! A Dockerfile that lies in a repository or an archive is read this way, and a
-//! frontend learns so what a base says of itself.
+//! frontend learns so what a base says of itself. Of a repository it also learns which
+//! commit that was: a branch may be another one when the build asks for it.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -14,10 +15,11 @@ use crate::event::Silent;
 use crate::exec::Cancel;
 use crate::image::ImageConfig;
 use crate::layer::LayerPath;
-use crate::plan::op::{Op, Source};
+use crate::plan::op::{Git, Op, Source};
 use crate::plan::{PlanBuilder, Target, VertexMeta};
-use crate::solve::{Agent, LockMode, Locks, State, Value};
+use crate::solve::{Agent, LockMode, Locks, State, StepCause, StepError, Value};
 use crate::source::debian::LockFile;
+use crate::source::git;
 use crate::view::{NodeKind, Tree, lookup};
 
 /// What is to be looked at.
@@ -43,6 +45,7 @@ impl LookRequest {
 pub struct Looked {
     config: Option<ImageConfig>,
     tree: Arc<dyn Tree>,
+    git: Option<Git>,
 }
 
 impl Looked {
@@ -50,6 +53,13 @@ impl Looked {
     #[must_use]
     pub fn config(&self) -> Option<&ImageConfig> {
         self.config.as_ref()
+    }
+
+    /// The repository at the commit whose files these are, where it is one. A build of
+    /// this has the same files, whatever is pushed meanwhile, and the same layer.
+    #[must_use]
+    pub fn git(&self) -> Option<&Git> {
+        self.git.as_ref()
     }
 
     /// The content of a file, links followed within the source; `None` where
@@ -77,11 +87,38 @@ impl Looked {
     }
 }
 
+/// What the step is called that brings it in.
+const NAME: &str = "context";
+
+/// What a repository is just now.
+fn now(inner: &Inner, git: &Git, request: &LookRequest) -> Result<Git> {
+    let failed = |cause: StepCause| {
+        // Once it is to stop, every kind of work ends with some error.
+        let canceled = inner.store.cancel().is_canceled();
+        let cause = if canceled { StepCause::Canceled } else { cause };
+        let (step, stage) = (NAME.to_owned(), String::new());
+        let (location, no_network, output) = (None, false, Vec::new());
+        let error = Box::new(StepError { step, stage, location, no_network, output, cause });
+        Error::Step { error, steps: Vec::new() }
+    };
+    let answering = Agent::of_repositories(&request.ssh, &inner.store).map_err(failed)?;
+    let agent = answering.as_ref().map(|answering| answering.socket());
+    let (proxies, secrets) = (&*inner.proxy_env, &request.secrets);
+    let resolved = git::resolve(&inner.store, git, git::Settings { proxies, agent, secrets });
+    let resolved = resolved.map_err(|error| failed(error.into()))?;
+    Ok(git::pinned(git, &resolved))
+}
+
 /// Brings the source in, unless it is there, and shows it.
 pub(super) fn look(inner: &Inner, request: &LookRequest, cancel: &Cancel) -> Result<Looked> {
     let LookRequest { source, secrets, ssh } = request.clone();
+    let git = match &source {
+        Source::Git(git) => Some(now(&inner.until(cancel), git, request)?),
+        _ => None,
+    };
+    let source = git.clone().map_or(source, Source::Git);
     let mut builder = PlanBuilder::new();
-    let meta = VertexMeta { name: "context".to_owned(), ..VertexMeta::default() };
+    let meta = VertexMeta { name: NAME.to_owned(), ..VertexMeta::default() };
     let vertex = builder.add(Op::Source(source), &[], meta);
     let target =
         Target { stage: String::new(), vertex, tests: Vec::new(), annotations: Default::default() };
@@ -99,10 +136,10 @@ pub(super) fn look(inner: &Inner, request: &LookRequest, cancel: &Cancel) -> Res
     match value {
         Some(Value::State(state)) => {
             let State { config, view, .. } = &**state;
-            Ok(Looked { config: Some(config.clone()), tree: Arc::clone(view) })
+            Ok(Looked { config: Some(config.whole().clone()), tree: Arc::clone(view), git })
         }
         Some(Value::Tree(tree)) => {
-            Ok(Looked { config: None, tree: Arc::clone(tree) as Arc<dyn Tree> })
+            Ok(Looked { config: None, tree: Arc::clone(tree) as Arc<dyn Tree>, git })
         }
         _ => Err(Error::NotAnImage { stage: target.stage }),
     }

@@ -3,25 +3,32 @@
 //! A step gets a socket of its own, with the owner that it wants, behind which
 //! each connection is passed on: so an agent that only its user may ask can be
 //! asked by the step's user, and by nobody once the step has ended.
+//!
+//! Invariant: a connection that has ended holds nothing, and there are only so many
+//! at a time; a step that wants more waits until some of its own have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Weak};
+use std::thread::{JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::error::StepCause;
 use crate::plan::op::{Exec, MountKind};
+use crate::store::{Store, WorkDir};
 
 /// The variable by which programs find an agent.
 pub(super) const VARIABLE: &str = "SSH_AUTH_SOCK";
+
+/// The agent that repositories ask.
+const REPOSITORIES: &str = "default";
 
 /// Ends the agent when its input does, so also when we are gone.
 const SCRIPT: &str = "command -v ssh-agent >/dev/null || exit 127
@@ -32,6 +39,9 @@ kill $!";
 /// How long an agent of ours may take to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
+/// So many connections of a step are passed on at a time: they share the descriptors of
+/// this process with all other steps.
+const MOST: usize = 64;
 
 /// What answers a step's questions for keys (`--ssh`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +68,42 @@ pub(super) fn given(
         }
     }
     Ok(given)
+}
+
+/// The socket of an agent that can be asked, for as long as this is there.
+pub(crate) struct Answering {
+    socket: PathBuf,
+    #[expect(dead_code, reason = "it is served until this is dropped")]
+    served: Option<(Served, WorkDir)>,
+}
+
+impl Agent {
+    /// Of those that are given, the one that repositories ask.
+    pub(crate) fn of_repositories(
+        agents: &BTreeMap<String, Self>,
+        store: &Store,
+    ) -> Result<Option<Answering>, StepCause> {
+        agents.get(REPOSITORIES).map(|agent| Answering::start(agent, store)).transpose()
+    }
+}
+
+impl Answering {
+    /// One that may be asked by this process; where key files are given, one is run.
+    fn start(agent: &Agent, store: &Store) -> Result<Self, StepCause> {
+        if let Agent::Socket(socket) = agent {
+            return Ok(Self { socket: socket.clone(), served: None });
+        }
+        let dir = store.work_dir()?;
+        let socket = dir.path().join("agent");
+        let failed = |source| StepCause::Agent { id: REPOSITORIES.to_owned(), source };
+        let served = Served::start(agent, &socket).map_err(failed)?;
+        Ok(Self { socket, served: Some((served, dir)) })
+    }
+
+    /// Where it is.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
 }
 
 /// A socket that is served until this is dropped.
@@ -95,7 +141,8 @@ impl Served {
         };
         let listener = at(path, |path| UnixListener::bind(path))?;
         let (stop, stopped) = UnixStream::pair()?;
-        let server = std::thread::spawn(move || serve(&listener, &stopped, &socket));
+        let gone = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let server = std::thread::spawn(move || serve((&listener, &stopped), &gone, &socket));
         Ok(Self { stop, server: Some(server), own })
     }
 }
@@ -110,43 +157,114 @@ impl Drop for Served {
     }
 }
 
-/// Passes each connection on until told to stop; ends them all then.
-fn serve(listener: &UnixListener, stopped: &UnixStream, agent: &Path) {
-    let open: Arc<Mutex<Vec<UnixStream>>> = Arc::default();
-    let mut passing = Vec::new();
-    loop {
-        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
-        let polled = poll(&mut fds, None);
-        if polled.is_err_and(|error| error != rustix::io::Errno::INTR)
-            || !fds[1].revents().is_empty()
-        {
-            break;
+/// A connection of a step's, and the one by which it is passed on. Both are closed
+/// once nobody passes anything on between them any more.
+struct Pair {
+    asking: UnixStream,
+    answering: UnixStream,
+    /// Becomes readable then.
+    gone: Arc<OwnedFd>,
+}
+
+impl Pair {
+    /// Ends both directions.
+    fn end(&self) {
+        for stream in [&self.asking, &self.answering] {
+            let _ = stream.shutdown(Shutdown::Both);
         }
-        if fds[0].revents().is_empty() {
-            continue;
-        }
-        // Who cannot be passed on sees the connection end.
-        let Ok((asking, _)) = listener.accept() else { continue };
-        let Ok(answering) = connect(agent) else { continue };
-        let both = [&asking, &answering].map(UnixStream::try_clone);
-        let [Ok(asked), Ok(answered)] = both else { continue };
-        let mut all = open.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend([&asked, &answered].iter().filter_map(|stream| stream.try_clone().ok()));
-        passing.push(std::thread::spawn(move || pass(asking, answering)));
-        passing.push(std::thread::spawn(move || pass(answered, asked)));
-    }
-    for stream in open.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-    for thread in passing {
-        let _ = thread.join();
     }
 }
 
-/// Copies until the end, and tells the other side that it is the end.
-fn pass(mut from: UnixStream, mut to: UnixStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
+impl Drop for Pair {
+    fn drop(&mut self) {
+        // It can fail only when the counter is full, and then it is readable.
+        let _ = rustix::io::write(&self.gone, &1_u64.to_ne_bytes());
+    }
+}
+
+/// Passes each connection on until told to stop; ends them all then.
+fn serve((listener, stopped): (&UnixListener, &UnixStream), gone: &Arc<OwnedFd>, agent: &Path) {
+    let mut open: Vec<Weak<Pair>> = Vec::new();
+    std::thread::scope(|scope| {
+        loop {
+            open.retain(|pair| pair.strong_count() > 0);
+            let mut fds = [
+                PollFd::new(stopped, PollFlags::IN),
+                PollFd::new(&**gone, PollFlags::IN),
+                PollFd::new(listener, PollFlags::IN),
+            ];
+            // Who is one too many waits to be accepted.
+            let watched = if open.len() < MOST { 3 } else { 2 };
+            let polled = poll(&mut fds[..watched], None);
+            let [stop, ended, asked] = fds.map(|fd| !fd.revents().is_empty());
+            match polled {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => break,
+            }
+            if stop {
+                break;
+            }
+            if ended {
+                let _ = rustix::io::read(&**gone, &mut [0; 8]);
+            }
+            if !asked {
+                continue;
+            }
+            match accepted(listener, agent, gone) {
+                Ok(pair) => {
+                    open.push(Arc::downgrade(&pair));
+                    pass_both_ways(scope, &pair);
+                }
+                // Who cannot be passed on sees the connection end, and who cannot be
+                // accepted still waits. It may be that descriptors are lacking; to ask
+                // for them again and again would not make them.
+                Err(_) if is_stopped(stopped, PAUSE) => break,
+                Err(_) => {}
+            }
+        }
+        for pair in open.iter().filter_map(Weak::upgrade) {
+            pair.end();
+        }
+    });
+}
+
+/// Waits a little; whether it is to stop.
+fn is_stopped(stopped: &UnixStream, pause: Duration) -> bool {
+    let pause =
+        Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
+    let mut fds = [PollFd::new(stopped, PollFlags::IN)];
+    poll(&mut fds, Some(&pause)).is_ok_and(|ready| ready > 0)
+}
+
+fn accepted(listener: &UnixListener, agent: &Path, gone: &Arc<OwnedFd>) -> io::Result<Arc<Pair>> {
+    let (asking, _) = listener.accept()?;
+    let answering = connect(agent)?;
+    Ok(Arc::new(Pair { asking, answering, gone: Arc::clone(gone) }))
+}
+
+/// Passes on what both say, on a thread for each of them.
+fn pass_both_ways<'scope>(scope: &'scope Scope<'scope, '_>, pair: &Arc<Pair>) {
+    for asks in [true, false] {
+        let passed = Arc::clone(pair);
+        let pass = move || pass(&passed, asks);
+        if std::thread::Builder::new().spawn_scoped(scope, pass).is_err() {
+            pair.end();
+        }
+    }
+}
+
+/// Copies one direction until its end, and tells the other side that it is the end.
+fn pass(pair: &Pair, asks: bool) {
+    let Pair { asking, answering, gone: _ } = pair;
+    let (mut from, mut to) = if asks { (asking, answering) } else { (answering, asking) };
+    match io::copy(&mut from, &mut to) {
+        Ok(_) => {
+            let _ = to.shutdown(Shutdown::Write);
+        }
+        // Who cannot be told anything is not to be waited for.
+        Err(_) => pair.end(),
+    }
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
@@ -239,6 +357,79 @@ mod tests {
         assert_eq!(first.read(&mut [0; 4]).expect("an end"), 0);
         assert!(connect(&path).is_err());
         echo.join().expect("ended");
+    }
+
+    /// An agent that says what it is told, until it is told nothing more.
+    fn echo(path: &Path) {
+        let listener = at(path, |path| UnixListener::bind(path)).expect("bound");
+        // It goes with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+            }
+        });
+    }
+
+    fn ping(mut stream: &UnixStream) {
+        stream.write_all(b"ping").expect("asked");
+        let mut four = [0; 4];
+        stream.read_exact(&mut four).expect("answered");
+        assert_eq!(&four, b"ping");
+    }
+
+    /// The sockets that this process has; other tests have some too.
+    fn sockets() -> usize {
+        let all = std::fs::read_dir("/proc/self/fd").expect("descriptors").flatten();
+        let names = all.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        names.filter(|name| name.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    #[test]
+    fn connections_that_have_ended_hold_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (agent, path) = (dir.path().join("agent"), dir.path().join("own"));
+        echo(&agent);
+        let served = Served::start(&Agent::Socket(agent), &path).expect("served");
+        let kept = connect(&path).expect("connected");
+        ping(&kept);
+        let before = sockets();
+        for _ in 0..2000 {
+            ping(&connect(&path).expect("connected"));
+        }
+        let after = sockets();
+        assert!(after < before + 400, "{before} sockets, then {after}");
+        ping(&kept);
+        drop(served);
+        assert_eq!((&kept).read(&mut [0; 4]).expect("an end"), 0);
+    }
+
+    #[test]
+    fn one_too_many_waits_for_the_end_of_another() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (agent, path) = (dir.path().join("agent"), dir.path().join("own"));
+        echo(&agent);
+        let served = Served::start(&Agent::Socket(agent), &path).expect("served");
+        let mut all: Vec<UnixStream> =
+            (0..MOST).map(|_| connect(&path).expect("connected")).collect();
+        all.iter().for_each(ping);
+        let mut more = connect(&path).expect("connected");
+        more.write_all(b"more").expect("asked");
+        more.set_nonblocking(true).expect("set");
+        let refused = more.read(&mut [0; 4]).expect_err("it waits");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        more.set_nonblocking(false).expect("set");
+        drop(all.pop());
+        let mut four = [0; 4];
+        more.read_exact(&mut four).expect("answered");
+        assert_eq!(&four, b"more");
+        let waiting = connect(&path).expect("connected");
+        drop(served);
+        for mut stream in all.into_iter().chain([more, waiting]) {
+            // Who was never accepted may be told so otherwise.
+            let end = stream.read(&mut [0; 4]);
+            let reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+            assert!(matches!(end, Ok(0)) || end.as_ref().is_err_and(reset), "{end:?}");
+        }
     }
 
     #[test]

@@ -4,21 +4,24 @@
 //! and a layer of that commit's files ([`layer`]): root's, 0644 or 0755, with
 //! the constant time, so the same commit is the same layer everywhere.
 //!
-//! Guards: nothing of the user's configuration, environment or hooks plays a
-//! part; nothing asks for a password; a submodule reaches no files of this host;
-//! what is untrusted never is an option; a subdirectory is inside.
+//! Guards: nothing of the user's configuration, environment, keys or hooks plays a
+//! part; nothing asks for a password, and none is an argument or in a layer; a
+//! submodule reaches no files of this host; what is untrusted never is an option; a
+//! subdirectory is inside; a cancel ends all that git has started.
 //!
 //! Limitations: where `.git` is kept, how a server packs objects is not ours to
 //! choose, so two stores may hold another layer of the same commit.
 
 mod auth;
 mod program;
+mod running;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::auth::anonymous;
 use self::program::Program;
 use crate::layer::{Compression, LayerDesc, LayerError};
 use crate::plan::op::Git;
@@ -129,6 +132,28 @@ pub struct Settings<'a> {
     pub secrets: &'a BTreeMap<String, Vec<u8>>,
 }
 
+/// The same as what it was resolved to, whatever happens to the remote meanwhile: the
+/// reference is the commit, or `NAME@{COMMIT}` where the name is known. No name of git's
+/// holds `@{`. Of both the layer is that of the name.
+#[must_use]
+pub fn pinned(git: &Git, resolved: &Resolved) -> Git {
+    let commit = resolved.files();
+    let reference = match &resolved.name {
+        Some(name) => format!("{name}@{{{commit}}}"),
+        None => commit.to_owned(),
+    };
+    // What it must be, it was found to be: of a tag that may be the tag and not this.
+    Git { reference: Some(reference), commit: None, ..git.clone() }
+}
+
+/// What [`pinned`] wrote.
+fn of_pinned(reference: &str) -> Option<Resolved> {
+    let (name, commit) = reference.strip_suffix('}')?.split_once("@{")?;
+    let resolved =
+        || Resolved { commit: commit.to_owned(), peeled: None, name: Some(name.to_owned()) };
+    (name.starts_with("refs/") && is_commit(commit)).then(resolved)
+}
+
 /// What `git` names now. Asks the network unless it names a commit.
 ///
 /// # Errors
@@ -141,9 +166,12 @@ pub fn resolve(store: &Store, git: &Git, settings: Settings<'_>) -> Result<Resol
         let resolved = Resolved { commit: reference.to_owned(), peeled: None, name: None };
         return agrees(git, &shown, resolved);
     }
+    if let Some(resolved) = of_pinned(reference) {
+        return agrees(git, &shown, resolved);
+    }
     let program = Program::new(store, git, settings)?;
     let peeled = format!("{reference}^{{}}");
-    let listed = program.run(None, "ls-remote", &["--", &git.remote, reference, &peeled])?;
+    let listed = program.run(None, "ls-remote", &["--", program.url(), reference, &peeled])?;
     let found = found(&listed, reference).ok_or_else(|| GitError::Unknown {
         remote: shown.clone(),
         reference: reference.to_owned(),
@@ -170,7 +198,7 @@ pub fn layer(
     let format = if resolved.commit.len() == 64 { "sha256" } else { "sha1" };
     let format = format!("--object-format={format}");
     program.run(work, "init", &["-q", "--template=", "-b", "master", &format])?;
-    program.run(work, "remote", &["add", "--", "origin", &without_password(&git.remote)])?;
+    program.run(work, "remote", &["add", "--", "origin", program.url()])?;
     fetch(&program, git, resolved)?;
     let commit = resolved.files();
     program.run(work, "checkout", &["-q", "--detach", commit])?;
@@ -196,7 +224,7 @@ fn fetch(program: &Program<'_>, git: &Git, resolved: &Resolved) -> Result<(), Gi
         Some(name) => format!("+{name}:{name}"),
         None => commit.clone(),
     };
-    let near = ["-q", "--no-tags", "--depth=1", "-u", "--", &git.remote, &name];
+    let near = ["-q", "--no-tags", "--depth=1", "-u", "--", program.url(), &name];
     let first = program.run(work, "fetch", &near);
     if first.is_ok() && there() {
         return Ok(());
@@ -206,7 +234,7 @@ fn fetch(program: &Program<'_>, git: &Git, resolved: &Resolved) -> Result<(), Gi
     let shallow = checkout.join(".git/shallow").exists();
     let mut far = vec!["-q"];
     far.extend(shallow.then_some("--unshallow"));
-    far.extend(["--", &git.remote, all[0], all[1]]);
+    far.extend(["--", program.url(), all[0], all[1]]);
     program.run(work, "fetch", &far)?;
     match there() {
         true => Ok(()),
@@ -278,17 +306,6 @@ fn found(listed: &str, reference: &str) -> Option<Resolved> {
         }
     }
     None
-}
-
-/// A remote as a checkout may name it.
-fn without_password(remote: &str) -> String {
-    match remote.split_once("://") {
-        Some((scheme, rest)) if scheme.starts_with("http") => {
-            let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-            format!("{scheme}://{}{path}", host.rsplit('@').next().unwrap_or_default())
-        }
-        _ => remote.to_owned(),
-    }
 }
 
 #[cfg(test)]

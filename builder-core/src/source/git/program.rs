@@ -1,22 +1,36 @@
 //! The `git` program with nothing of its surroundings.
+//!
+//! In: a remote, and what the caller knows of this host. Out: what git says. No
+//! configuration counts, neither git's nor ssh's, no file of a key, and no agent but
+//! the one that is given: who writes a Dockerfile must not ask with the keys of who
+//! builds it.
+//!
+//! Limitation: git knows no patience for `git:` and `file:`; there only a cancel ends
+//! the wait for a server that says nothing.
 
-use std::io::{self, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::process::Command;
 
-use super::auth::{self, Setting};
+use super::auth::{self, Variable};
+use super::running::{Ended, Running};
 use super::{GitError, Settings};
 use crate::cancel::Cancel;
 use crate::plan::op::Git;
 use crate::source::http::shown_url;
 use crate::store::{Store, WorkDir};
 
-/// How a shell runs ssh: it asks nobody anything. A host that the user knows must be the
-/// one it was; another one is taken as it is, as BuildKit does, and forgotten afterwards.
-const SSH: &str = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
+/// How a shell runs ssh: it asks nobody anything, and does not wait for ever. It uses
+/// the keys of the agent that it is told and no others. A host that the user knows must
+/// be the one it was; another one is taken as it is, as BuildKit does, and forgotten
+/// afterwards.
+const SSH: &str = "ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o IdentitiesOnly=no \
+    -o ForwardAgent=no -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4 \
+    -o StrictHostKeyChecking=accept-new \
     -o \"UserKnownHostsFile=\\\"$HOME/known_hosts\\\" ~/.ssh/known_hosts\"";
+/// A server behind http has no more time than this, in seconds, to say not even one byte
+/// a second. It says that it is still there every five seconds while it packs.
+const LOW_SPEED_TIME: &str = "http.lowSpeedTime=120";
+const LOW_SPEED_LIMIT: &str = "http.lowSpeedLimit=1";
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What it always adds where a connection fails, and what tells nobody why.
@@ -25,16 +39,13 @@ const ADVICE: [&str; 3] = [
     "Please make sure you have the correct access rights",
     "and the repository exists.",
 ];
-/// The most bytes that are kept of what it says.
-const MAX_SAID: u64 = 16 << 20;
-/// How often it is looked whether it has ended.
-const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) struct Program<'a> {
     work: WorkDir,
     remote: String,
     is_local: bool,
-    auth: Option<Setting>,
+    url: String,
+    auth: Vec<Variable>,
     settings: Settings<'a>,
     cancel: Cancel,
 }
@@ -43,14 +54,21 @@ impl<'a> Program<'a> {
     pub(super) fn new(store: &Store, git: &Git, settings: Settings<'a>) -> Result<Self, GitError> {
         let is_local = git.remote.starts_with("file://") || git.remote.starts_with('/');
         let remote = shown_url(&git.remote);
-        let auth = auth::setting(&git.remote, settings.secrets);
+        let url = auth::anonymous(&git.remote);
+        let auth = auth::variables(&git.remote, settings.secrets)
+            .ok_or_else(|| GitError::Remote { remote: remote.clone() })?;
         let (work, cancel) = (store.work_dir()?, store.cancel().clone());
-        Ok(Self { work, remote, is_local, auth, settings, cancel })
+        Ok(Self { work, remote, is_local, url, auth, settings, cancel })
     }
 
     /// A directory of its own.
     pub(super) fn home(&self) -> &Path {
         self.work.path()
+    }
+
+    /// The remote as it may be said where others can see it.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Runs it in `at`, and gives what it says on standard output.
@@ -62,18 +80,12 @@ impl<'a> Program<'a> {
     ) -> Result<String, GitError> {
         let mut command = self.command(at.unwrap_or_else(|| self.home()));
         command.arg(what).args(arguments);
-        let mut child = command.spawn().map_err(GitError::NoProgram)?;
-        let out = child.stdout.take().map(collected);
-        let err = child.stderr.take().map(collected);
-        let status = self.wait(&mut child);
-        let said = |thread: Option<JoinHandle<Vec<u8>>>| {
-            let bytes = thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let (out, err) = (said(out), said(err));
-        match status? {
-            true => Ok(out),
-            false => {
+        let running = Running::start(&mut command).map_err(GitError::NoProgram)?;
+        let failed = |source| GitError::Io { path: "git".into(), source };
+        match running.finish(&self.cancel).map_err(failed)? {
+            None => Err(GitError::Canceled),
+            Some(Ended { success: true, out, err: _ }) => Ok(out),
+            Some(Ended { success: false, out: _, err }) => {
                 let remote = self.remote.clone();
                 let said = last_words(&err, &remote);
                 Err(GitError::Failed { what: what.to_owned(), remote, said })
@@ -81,24 +93,9 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn wait(&self, child: &mut Child) -> Result<bool, GitError> {
-        let failed = |source| GitError::Io { path: "git".into(), source };
-        loop {
-            if let Some(status) = child.try_wait().map_err(failed)? {
-                return Ok(status.success());
-            }
-            if self.cancel.wait(PAUSE) {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(GitError::Canceled);
-            }
-        }
-    }
-
     fn command(&self, at: &Path) -> Command {
         let mut command = Command::new("git");
         command.current_dir(at).env_clear();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let fixed = [
             ("PATH", PATH),
             ("LC_ALL", "C"),
@@ -119,10 +116,7 @@ impl<'a> Program<'a> {
         if let Some(agent) = self.settings.agent {
             command.env("SSH_AUTH_SOCK", agent);
         }
-        if let Some(Setting { key, value }) = &self.auth {
-            command.env("GIT_CONFIG_COUNT", "1");
-            command.env("GIT_CONFIG_KEY_0", key).env("GIT_CONFIG_VALUE_0", value);
-        }
+        command.envs(self.auth.iter().map(|(name, value)| (name, value)));
         for setting in [
             "core.hooksPath=/dev/null",
             "core.fsmonitor=false",
@@ -132,22 +126,13 @@ impl<'a> Program<'a> {
             "gc.auto=0",
             "maintenance.auto=false",
             "fetch.writeCommitGraph=false",
+            LOW_SPEED_LIMIT,
+            LOW_SPEED_TIME,
         ] {
             command.args(["-c", setting]);
         }
         command
     }
-}
-
-/// Reads all of a stream on a thread of its own.
-fn collected(stream: impl io::Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let (mut stream, mut bytes) = (stream, Vec::new());
-        let _ = stream.by_ref().take(MAX_SAID).read_to_end(&mut bytes);
-        // What is beyond that must not make it wait.
-        let _ = io::copy(&mut stream, &mut io::sink());
-        bytes
-    })
 }
 
 /// The last lines of what it said, without the credentials of a URL.
@@ -169,4 +154,39 @@ fn last_words(said: &str, remote: &str) -> String {
     });
     let text = shown.collect::<Vec<_>>().join(" ");
     if text.is_empty() { format!("it said nothing about {remote}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `ssh` would do, as it tells itself; `None` where there is none.
+    #[expect(clippy::disallowed_methods, reason = "tests are told what may be skipped")]
+    fn told() -> Option<String> {
+        let output = Command::new("sh").arg("-c").arg(format!("{SSH} -G some.host")).output();
+        let output = output.expect("a shell");
+        if !output.status.success() {
+            eprintln!("SKIPPED: no ssh");
+            assert!(std::env::var_os("PHOENIX_TESTS_STRICT").is_none(), "no ssh");
+            return None;
+        }
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    #[test]
+    fn ssh_uses_no_configuration_and_no_key_file() {
+        let Some(told) = told() else { return };
+        let values = |name: &str| -> Vec<&str> {
+            told.lines().filter_map(|l| l.strip_prefix(name)?.strip_prefix(' ')).collect()
+        };
+        assert_eq!(values("identityfile"), ["none"]);
+        assert_eq!(values("identitiesonly"), ["no"]);
+        assert_eq!(values("forwardagent"), ["no"]);
+        assert_eq!(values("batchmode"), ["yes"]);
+        assert_eq!(values("stricthostkeychecking"), ["accept-new"]);
+        assert_eq!(values("connecttimeout"), ["30"]);
+        assert_eq!(values("proxycommand"), [""; 0]);
+        assert_eq!(values("userknownhostsfile").len(), 1, "{told}");
+        assert!(values("userknownhostsfile")[0].ends_with("/.ssh/known_hosts"), "{told}");
+    }
 }

@@ -172,9 +172,6 @@ fn what_is_not_what_it_should_be_is_refused() {
 
 #[test]
 fn a_password_is_neither_shown_nor_kept() {
-    assert_eq!(without_password("https://u:p@host/x"), "https://host/x");
-    assert_eq!(without_password("https://host/a@b"), "https://host/a@b");
-    assert_eq!(without_password("git@host:x"), "git@host:x");
     let place = tempfile::tempdir().expect("a directory");
     let store = Store::open(place.path()).expect("a store");
     if !has_git() {
@@ -183,4 +180,76 @@ fn a_password_is_neither_shown_nor_kept() {
     let git = of("http://user:hush@127.0.0.1:9/x.git", None);
     let error = shown(&store, &git).expect_err("nobody is there").to_string();
     assert!(!error.contains("hush"), "{error}");
+}
+
+#[test]
+fn a_silent_server_is_left_at_once_and_sees_no_password_in_arguments() {
+    if !has_git() {
+        return;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let cancel = crate::cancel::Cancel::new();
+    let store = Store::open(place.path()).expect("a store").until(&cancel);
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("bound").to_string();
+    let git = of(&format!("http://user:hush-hush@{address}/x.git"), None);
+    let asking = std::thread::spawn(move || resolve(&store, &git, SETTINGS));
+    let (mut connection, _) = server.accept().expect("it is asked");
+    let mut seen = Vec::new();
+    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let said = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        seen.push(String::from_utf8_lossy(&said).into_owned());
+    }
+    cancel.cancel();
+    let refused = asking.join().expect("no panic").expect_err("nothing was said");
+    assert!(matches!(refused, GitError::Canceled), "{refused}");
+    // Who asked was not git itself but one that it started; that one has ended too.
+    let patience = std::time::Duration::from_secs(60);
+    connection.set_read_timeout(Some(patience)).expect("set");
+    let ended = io::copy(&mut connection, &mut io::sink());
+    let reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    assert!(ended.as_ref().is_ok() || ended.as_ref().is_err_and(reset), "{ended:?}");
+    assert!(seen.iter().any(|said| said.contains(&address)), "the test saw nothing: {seen:?}");
+    assert!(!seen.iter().any(|said| said.contains("hush-hush")), "{seen:?}");
+}
+
+#[test]
+fn what_is_pinned_stays_what_it_was_and_as_it_was_called() {
+    if !has_git() {
+        return;
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&place.path().join("store")).expect("a store");
+    let remote = repository(place.path());
+    let outer = place.path().join("outer");
+    let names = [None, Some("main"), Some("annotated"), Some("plain"), Some("refs/heads/main")];
+    let mut all = Vec::new();
+    for name in names {
+        let git = Git { keep_git_dir: true, ..of(&remote, name) };
+        let resolved = resolve(&store, &git, SETTINGS).expect("there");
+        let (before, at) = (shown(&store, &git).expect("fetched"), pinned(&git, &resolved));
+        let again = resolve(&store, &at, SETTINGS).expect("there");
+        assert_eq!((again.files(), &again.name), (resolved.files(), &resolved.name), "{name:?}");
+        assert_eq!(shown(&store, &at).expect("fetched"), before, "{name:?}");
+        all.push((Git { keep_git_dir: false, ..at }, again));
+    }
+    // What a tag must be may be the tag itself.
+    let tag = git(&outer, &["rev-parse", "annotated"]);
+    let expected = Git { commit: Some(tag), ..of(&remote, Some("annotated")) };
+    let resolved = resolve(&store, &expected, SETTINGS).expect("it is that");
+    assert!(resolve(&store, &pinned(&expected, &resolved), SETTINGS).is_ok());
+    // A push in between.
+    std::fs::write(outer.join("d/e/f"), "three").expect("written");
+    git(&outer, &["commit", "-qam", "three"]);
+    git(&outer, &["tag", "-fam", "moved", "annotated"]);
+    for (at, before) in all {
+        assert_eq!(resolve(&store, &at, SETTINGS).expect("there"), before, "{at:?}");
+        let files = shown(&store, &at).expect("fetched");
+        assert!(files.iter().any(|line| line == "/d/e/f 644 3 bytes"), "{at:?}: {files:?}");
+    }
+    let digits = "0".repeat(40);
+    for reference in [format!("main@{{{digits}}}"), "refs/heads/main@{1}".to_owned()] {
+        let refused = resolve(&store, &of(&remote, Some(&reference)), SETTINGS);
+        assert!(matches!(refused, Err(GitError::Unknown { .. })), "{refused:?}");
+    }
 }
