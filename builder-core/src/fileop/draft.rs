@@ -4,6 +4,7 @@
 //! or made, and no directory and other file replace each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::FileOpError;
@@ -182,13 +183,20 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         if was_dir {
-            let below = |other: &LayerPath| other.ancestors().any(|above| above == *path);
-            self.items.retain(|other, _| other != path && !below(other));
-        } else {
-            self.items.remove(path);
+            let below: Vec<LayerPath> = self.below(path).cloned().collect();
+            for path in below {
+                self.items.remove(&path);
+            }
         }
+        self.items.remove(path);
         self.replaced.insert(path.clone());
         Ok(())
+    }
+
+    /// The entries below `path`: in the order of paths they follow it at once.
+    fn below<'b>(&'b self, path: &'b LayerPath) -> impl Iterator<Item = &'b LayerPath> {
+        let after = self.items.range((Bound::Excluded(path), Bound::Unbounded));
+        after.map(|(other, _)| other).take_while(|other| other.starts_with(path))
     }
 
     /// Takes away what the target has at `path`, all below it included.
@@ -201,4 +209,50 @@ impl<'a> Draft<'a> {
 /// A node as an entry's kind; `None` for a socket, which no layer holds.
 pub(super) fn kind(node: &Node) -> Option<Kind> {
     (node.kind != NodeKind::Socket).then(|| node.kind.clone().with_content(UNKNOWN))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::view::memory::Memory;
+
+    proptest! {
+        #[test]
+        fn what_is_below_a_path_is_what_has_it_as_an_ancestor(
+            names in proptest::collection::vec("[-.a0]{1,2}(/[-.a0]{1,2}){0,4}", 1..80),
+        ) {
+            let target = Memory::new();
+            let mut draft = Draft::new(&target, Mtime { secs: 0, nanos: 0 });
+            let paths = names.iter().filter_map(|name| LayerPath::new(name).ok());
+            let paths: Vec<LayerPath> = paths.chain([LayerPath::root()]).collect();
+            for path in &paths {
+                draft.remove(path.clone());
+            }
+            let others = ["a", "a/a", "-", "0/0"].map(|name| LayerPath::new(name).expect(name));
+            for path in paths.iter().chain(&others) {
+                let is_below =
+                    |other: &&LayerPath| other.ancestors().any(|above| above == *path);
+                let wanted: Vec<_> = draft.items.keys().filter(is_below).collect();
+                prop_assert_eq!(draft.below(path).collect::<Vec<_>>(), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_a_file_replaces_is_gone_with_all_below_it() {
+        let target = Memory::new();
+        let mut draft = Draft::new(&target, Mtime { secs: 0, nanos: 0 });
+        let path = |name: &str| LayerPath::new(name).expect(name);
+        let meta = draft.meta(0o755, None);
+        for name in ["a", "a/b", "a/b/c", "a.b", "b"] {
+            draft.insert(path(name), meta.clone(), Kind::Directory, Content::Nothing);
+        }
+        draft.replace(&path("a"), false).expect("nothing is read");
+        assert_eq!(draft.items.keys().cloned().collect::<Vec<_>>(), [path("a.b"), path("b")]);
+        assert!(draft.is_replaced(&path("a/b")) && !draft.is_replaced(&path("a.b")));
+        draft.replace(&path("b"), true).expect("nothing is read");
+        assert!(draft.items.contains_key(&path("b")));
+    }
 }

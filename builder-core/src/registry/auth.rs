@@ -11,7 +11,6 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
-use oci_client::secrets::RegistryAuth;
 use serde_json::Value;
 
 use super::{Reference, RegistryError, Settings};
@@ -34,16 +33,6 @@ pub(super) enum Credentials {
     /// A token that the registry's token service gives tokens for; Docker calls
     /// it an identity token.
     Identity(String),
-}
-
-impl Credentials {
-    /// As `oci-client` knows them, which does not know identity tokens.
-    pub(super) fn of_client(&self) -> RegistryAuth {
-        match self {
-            Self::Password(user, password) => RegistryAuth::Basic(user.clone(), password.clone()),
-            Self::Nobody | Self::Identity(_) => RegistryAuth::Anonymous,
-        }
-    }
 }
 
 /// The credentials for the registry of `reference`.

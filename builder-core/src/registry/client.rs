@@ -23,6 +23,8 @@ use crate::cancel::Cancel;
 const TICK: Duration = Duration::from_millis(50);
 /// How long a token is used: the least that the token protocol lets it be good for.
 const TOKEN_AGE: Duration = Duration::from_secs(60);
+/// How long `oci-client` keeps a token, in seconds: until it is told another one.
+const TOKEN_KEPT: usize = 24 * 60 * 60;
 /// How long asking for a token may take.
 const TOKEN_TIME: Duration = Duration::from_secs(30);
 const CONNECT_TIME: Duration = Duration::from_secs(20);
@@ -41,6 +43,8 @@ const NOBODY: (&str, &str) = ("http://127.0.0.1:9", "*,0.0.0.0/0,::/0");
 pub struct Registry {
     runtime: tokio::runtime::Runtime,
     pub(super) http: reqwest::Client,
+    /// For token services: follows no redirect, which would take a secret along.
+    pub(super) tokens: reqwest::Client,
     settings: Settings,
     pub(super) cancel: Cancel,
 }
@@ -69,27 +73,16 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Client`] where a proxy is none, [`RegistryError::Runtime`].
     pub fn new(settings: &Settings, cancel: &Cancel) -> Result<Self, RegistryError> {
-        let client = |error| RegistryError::Client { error };
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIME)
-            .read_timeout(READ_TIME)
-            .redirect(redirects());
-        let direct = settings.proxies.none_for.as_deref().and_then(NoProxy::from_string);
-        if let Some(url) = &settings.proxies.http {
-            builder = builder.proxy(Proxy::http(url).map_err(client)?.no_proxy(direct.clone()));
-        }
-        if let Some(url) = &settings.proxies.https {
-            builder = builder.proxy(Proxy::https(url).map_err(client)?.no_proxy(direct));
-        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(|source| RegistryError::Runtime { source })?;
-        let http = builder.build().map_err(client)?;
-        Ok(Self { runtime, http, settings: settings.clone(), cancel: cancel.clone() })
+        let (settings, cancel) = (settings.clone(), cancel.clone());
+        let client = |error| RegistryError::Client { error };
+        let tokens = http(&settings, redirect::Policy::none()).map_err(client)?;
+        let http = http(&settings, redirects()).map_err(client)?;
+        Ok(Self { runtime, http, tokens, settings, cancel })
     }
 
     /// The settings.
@@ -145,6 +138,8 @@ impl Registry {
             http_proxy: proxies.http.clone().or_else(nobody),
             https_proxy: proxies.https.clone().or_else(nobody),
             no_proxy: proxies.none_for.clone().or(none.then(|| NOBODY.1.to_owned())),
+            // Which tokens are too old is decided here.
+            default_token_expiration_secs: TOKEN_KEPT,
             ..ClientConfig::default()
         };
         let api = oci_client::Client::try_from(config)
@@ -163,6 +158,24 @@ impl Registry {
             token: Mutex::new(None),
         })
     }
+}
+
+/// A client with these proxies.
+fn http(settings: &Settings, redirects: redirect::Policy) -> reqwest::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIME)
+        .read_timeout(READ_TIME)
+        .redirect(redirects);
+    let direct = settings.proxies.none_for.as_deref().and_then(NoProxy::from_string);
+    if let Some(url) = &settings.proxies.http {
+        builder = builder.proxy(Proxy::http(url)?.no_proxy(direct.clone()));
+    }
+    if let Some(url) = &settings.proxies.https {
+        builder = builder.proxy(Proxy::https(url)?.no_proxy(direct));
+    }
+    builder.build()
 }
 
 /// Follows a few redirects, none of them out of TLS. That credentials stay
@@ -253,14 +266,15 @@ impl Repository<'_> {
         Ok(token)
     }
 
-    /// Asks for a token; `oci-client` keeps it too.
+    /// Asks for a token; `oci-client` is told it, and never asks itself.
     async fn new_token(&self) -> Result<Option<String>, RegistryError> {
-        let auth = match &self.auth {
-            Credentials::Identity(identity) => match self.token_for(identity, self.access).await? {
-                Some(token) => RegistryAuth::Bearer(token),
-                None => return Ok(None),
-            },
-            other => other.of_client(),
+        let auth = match (self.granted(&self.auth, self.access).await?, &self.auth) {
+            (Some(token), _) => RegistryAuth::Bearer(token),
+            // It sends a password with each request where no token is wanted.
+            (None, Credentials::Password(user, password)) => {
+                RegistryAuth::Basic(user.clone(), password.clone())
+            }
+            (None, Credentials::Nobody | Credentials::Identity(_)) => return Ok(None),
         };
         let asked = self.api.auth(&self.remote, &auth, self.access.operation()).await;
         asked.map_err(|error| self.of_client(error))

@@ -9,11 +9,13 @@
 //! a layer's stream fails where it is shorter or longer than its descriptor
 //! says; nothing that a registry sends is held in memory beyond a bound; a
 //! password goes to the registry that it is for, or to the token service that
-//! this registry names, and is in no message.
+//! this registry names, which must be behind TLS if the registry is, and is in no
+//! message.
 //!
-//! `oci-client` speaks for us where a token is asked for and where things are
-//! sent. It reads documents whole, however long they are, so what is fetched
-//! is fetched here, under its tokens.
+//! `oci-client` speaks for us where things are sent. It reads documents and the
+//! answers of token services whole, however long they are, and asks a token
+//! service whether it is behind TLS or not; so what is fetched is fetched here,
+//! and tokens are asked for here and told to it.
 //!
 //! Limitations: calls block and must not be made inside an async runtime's
 //! worker; manifests of schema 1 are refused; what is cut off is begun anew; no

@@ -1,18 +1,21 @@
-//! Tokens for an identity token.
+//! Tokens of a registry's token service.
 //!
-//! In: the identity token that `docker login` keeps of a registry whose users
+//! In: as whom a registry is spoken to: as nobody, with a name and a password,
+//! or with the identity token that `docker login` keeps of a registry whose users
 //! have no passwords for programs. Out: the token that lets one do something in
-//! one repository, as the registry's token service gives it (distribution spec,
-//! "token authentication with OAuth 2": grant type `refresh_token`).
+//! one repository, as the token service gives it (distribution spec, "token
+//! authentication", and "with OAuth 2": grant type `refresh_token`).
 //!
-//! Invariant: the identity token goes to the service that the registry names,
-//! over TLS unless the registry itself is spoken to without.
+//! Invariants: a secret goes to the service that the registry names, over TLS
+//! unless the registry itself is spoken to without, and not on to where that
+//! service sends one; of its answer no more than a bound is read.
 
 use http_auth::ChallengeRef;
 use http_auth::parser::ChallengeParser;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
+use super::auth::Credentials;
 use super::client::{Access, Repository};
 use super::error::RegistryError;
 
@@ -30,9 +33,9 @@ struct Challenge {
 
 impl Repository<'_> {
     /// A token for what is to be done here; `None` where the registry wants none.
-    pub(super) async fn token_for(
+    pub(super) async fn granted(
         &self,
-        identity: &str,
+        who: &Credentials,
         access: Access,
     ) -> Result<Option<String>, RegistryError> {
         let asked = self.registry.http.get(self.root()).send().await;
@@ -40,37 +43,64 @@ impl Repository<'_> {
         if asked.status() != StatusCode::UNAUTHORIZED {
             return Ok(None);
         }
-        let challenge = challenge(asked.headers());
-        let challenge = challenge.ok_or_else(|| self.odd("it takes no identity tokens"))?;
-        if self.is_encrypted() && !challenge.realm.starts_with("https://") {
-            return Err(self.odd("its token service is not behind TLS"));
-        }
+        let Some(challenge) = challenge(asked.headers()) else {
+            return match who {
+                Credentials::Identity(_) => Err(self.odd("it takes no identity tokens")),
+                // It may want the password itself.
+                Credentials::Nobody | Credentials::Password(..) => Ok(None),
+            };
+        };
+        let realm = address(&challenge.realm, self.is_encrypted());
+        let realm = realm.map_err(|reason| self.odd(reason))?;
         let actions = match access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
         };
         let scope = format!("repository:{}:{actions}", self.reference.repository());
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("service", &challenge.service),
-            ("client_id", CLIENT),
-            ("scope", &scope),
-            ("refresh_token", identity),
-        ];
-        let sent = self.registry.http.post(&challenge.realm).form(&form).send().await;
-        let answer = sent.map_err(|error| self.transport(error))?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.refused(answer.status(), answer).await);
+        let request = self.request(realm, &challenge.service, &scope, who);
+        let answer = request.send().await.map_err(|error| self.transport(error))?;
+        match answer.status() {
+            StatusCode::OK => self.read(answer).await.map(Some),
+            status if status.is_redirection() => {
+                Err(self.odd("its token service sends one elsewhere"))
+            }
+            status => Err(self.refused(status, answer).await),
         }
-        self.read(answer).await.map(Some)
+    }
+
+    fn request(
+        &self,
+        mut realm: Url,
+        service: &str,
+        scope: &str,
+        who: &Credentials,
+    ) -> RequestBuilder {
+        let http = &self.registry.tokens;
+        if let Credentials::Identity(identity) = who {
+            let form = [
+                ("grant_type", "refresh_token"),
+                ("service", service),
+                ("client_id", CLIENT),
+                ("scope", scope),
+                ("refresh_token", identity),
+            ];
+            return http.post(realm).form(&form);
+        }
+        let mut query = realm.query_pairs_mut();
+        if !service.is_empty() {
+            query.append_pair("service", service);
+        }
+        query.append_pair("scope", scope);
+        drop(query);
+        match who {
+            Credentials::Password(user, password) => {
+                http.get(realm).basic_auth(user, Some(password))
+            }
+            Credentials::Nobody | Credentials::Identity(_) => http.get(realm),
+        }
     }
 
     async fn read(&self, mut answer: Response) -> Result<String, RegistryError> {
-        #[derive(serde::Deserialize)]
-        struct Granted {
-            #[serde(alias = "token")]
-            access_token: String,
-        }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.transport(error))? {
             if body.len() + chunk.len() > MAX_ANSWER {
@@ -78,15 +108,37 @@ impl Repository<'_> {
             }
             body.extend_from_slice(&chunk);
         }
-        let granted: Result<Granted, _> = serde_json::from_slice(&body);
-        let granted = granted.map_err(|_| self.odd("its token service gives no token"))?;
-        Ok(granted.access_token)
+        token_in(&body).ok_or_else(|| self.odd("its token service gives no token"))
     }
 
     fn odd(&self, reason: &str) -> RegistryError {
         let (registry, reason) = (self.reference.registry().to_owned(), reason.to_owned());
         RegistryError::Protocol { registry, reason }
     }
+}
+
+/// Where a token service is, if it may be asked: a secret that goes to the registry
+/// over TLS goes nowhere without.
+fn address(realm: &str, encrypted: bool) -> Result<Url, &'static str> {
+    let realm = Url::parse(realm).map_err(|_| "the address of its token service is none")?;
+    match realm.scheme() {
+        "https" => Ok(realm),
+        "http" if !encrypted => Ok(realm),
+        _ => Err("its token service is not behind TLS"),
+    }
+}
+
+/// The token of an answer, which may have it under both names. It must be fit for
+/// a header.
+fn token_in(answer: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Granted {
+        token: Option<String>,
+        access_token: Option<String>,
+    }
+    let Granted { token, access_token } = serde_json::from_slice(answer).ok()?;
+    let fits = |token: &String| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+    [token, access_token].into_iter().flatten().find(fits)
 }
 
 /// The first challenge for a token.
@@ -123,5 +175,43 @@ mod tests {
         assert_eq!(of("Basic realm=\"x\""), None);
         assert_eq!(of("Bearer service=\"s\""), None);
         assert_eq!(of("Bearer"), None);
+    }
+
+    #[test]
+    fn a_token_service_without_tls_is_asked_only_for_a_registry_without() {
+        let asked = |realm, encrypted| address(realm, encrypted).map(String::from);
+        for (encrypted, realm) in
+            [(true, "https://a/t?x=y"), (false, "https://a/t"), (false, "http://a/t")]
+        {
+            assert_eq!(asked(realm, encrypted).as_deref(), Ok(realm));
+        }
+        assert!(asked("HTTPS://a/t", true).is_ok());
+        for realm in ["http://a/t", "HTTP://a/t", "http:https://a/t", "ftp://a/t", "file:///t"] {
+            assert_eq!(asked(realm, true), Err("its token service is not behind TLS"), "{realm}");
+        }
+        for realm in ["", "/token", "https://", "a/t"] {
+            for encrypted in [true, false] {
+                assert!(asked(realm, encrypted).is_err(), "{realm}");
+            }
+        }
+        assert!(asked("ftp://a/t", false).is_err());
+    }
+
+    #[test]
+    fn tokens_are_known_under_either_name_and_both() {
+        let found = |text: &str| token_in(text.as_bytes());
+        for text in [
+            r#"{"token": "t"}"#,
+            r#"{"access_token": "t", "expires_in": 300}"#,
+            r#"{"token": "t", "access_token": "other"}"#,
+            r#"{"token": "", "access_token": "t"}"#,
+            r#"{"token": null, "access_token": "t"}"#,
+        ] {
+            assert_eq!(found(text).as_deref(), Some("t"), "{text}");
+        }
+        for text in ["", "{}", r#"{"token": ""}"#, r#"{"token": 1}"#, r#"{"token": "a\nb"}"#, "[]"]
+        {
+            assert_eq!(found(text), None, "{text}");
+        }
     }
 }

@@ -227,3 +227,53 @@ fn an_identity_token_gets_tokens_and_goes_nowhere_else() {
     assert_eq!(said.code, Some(5), "{said:?}");
     assert!(said.stderr.contains("denies access") && !said.stderr.contains("secret"), "{said:?}");
 }
+
+#[test]
+fn a_token_service_that_sends_elsewhere_takes_no_secret_there() {
+    let elsewhere = Liar::start(|_| {
+        let body = Body::Whole(b"{\"token\": \"good\"}".to_vec());
+        Answer { status: 200, headers: Vec::new(), body }
+    });
+    let there = format!("http://{}", elsewhere.name("token"));
+    let registry = Liar::start(move |request| {
+        let (status, header) = if request.path.starts_with("/token") {
+            (307, ("Location", there.clone()))
+        } else {
+            let host = &request.headers["host"];
+            (401, ("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\"")))
+        };
+        Answer { status, headers: vec![header], body: Body::Whole(Vec::new()) }
+    });
+    let known = registry.name("");
+    let host = known.trim_end_matches('/');
+    let entry = |what: &str, secret: &str| format!(r#""{host}": {{"{what}": "{secret}"}}"#);
+    for entry in [entry("auth", &auth(PASSWORD)), entry("identitytoken", "the-secret"), "".into()] {
+        let home = Home::new();
+        home.write(".docker/config.json", &format!(r#"{{"auths": {{{entry}}}}}"#));
+        let said = home.run(&["pull", &registry.name("dir/app:1")]);
+        assert_eq!(said.code, Some(5), "{said:?}");
+        assert!(said.stderr.contains("token service sends one elsewhere"), "{said:?}");
+        assert!(!said.stderr.contains("secret") && !said.stderr.contains(PASSWORD), "{said:?}");
+    }
+    let asked = registry.requests();
+    let asked = asked.iter().filter(|request| request.path.starts_with("/token"));
+    assert!(asked.count() >= 3);
+    assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
+}
+
+#[test]
+fn an_endless_answer_of_a_token_service_is_not_read_to_its_end() {
+    let registry = Liar::start(|request| {
+        if request.path.starts_with("/token") {
+            return Answer { status: 200, headers: Vec::new(), body: Body::Endless };
+        }
+        let host = &request.headers["host"];
+        let challenge = format!("Bearer realm=\"http://{host}/token\"");
+        let headers = vec![("WWW-Authenticate", challenge)];
+        Answer { status: 401, headers, body: Body::Whole(Vec::new()) }
+    });
+    let home = Home::new();
+    let said = home.run(&["pull", &registry.name("dir/app:1")]);
+    assert_eq!(said.code, Some(5), "{said:?}");
+    assert!(said.stderr.contains("does not end"), "{said:?}");
+}

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use super::OciError;
+use super::headers::Headers;
 use crate::source::inflate;
 use crate::store::{Store, WorkDir};
 
@@ -98,9 +99,11 @@ fn index(path: &Path, file: &File) -> Result<HashMap<String, Member>, OciError> 
     let length = file.metadata().map_err(io)?.len();
     let mut handle = file;
     handle.seek(SeekFrom::Start(0)).map_err(io)?;
-    let mut archive = tar::Archive::new(handle);
+    let headers = Headers::new();
+    let mut archive = tar::Archive::new(headers.of(handle));
+    let mut entries = archive.entries_with_seek().map_err(io)?;
     let mut members = HashMap::new();
-    for entry in archive.entries_with_seek().map_err(io)? {
+    while let Some(entry) = headers.next(&mut entries) {
         let entry = entry.map_err(|error| refuse(error.to_string()))?;
         if members.len() >= MAX_MEMBERS {
             return Err(refuse(format!("it has more than {MAX_MEMBERS} members")));
@@ -199,6 +202,23 @@ mod tests {
         assert_eq!(&bytes[at..at + 7], b"content");
         assert!(archive.find("loop").is_none());
         assert!(archive.find("../a/layer.tar").is_none());
+    }
+
+    #[test]
+    fn a_sparse_archive_takes_no_more_memory_than_headers_may_have() {
+        use super::super::headers::tests::header;
+        use tar::EntryType::{GNULongLink, GNULongName, XHeader};
+        const SIZE: u64 = 60 << 30;
+        for kind in [GNULongName, GNULongLink, XHeader] {
+            let mut file = tempfile::tempfile().expect("a temporary file");
+            file.write_all(&header(kind, SIZE)).expect("written");
+            file.set_len(512 + SIZE + 512).expect("a sparse file");
+            let error = index(Path::new("x.tar"), &file).expect_err("its header is too long");
+            let OciError::Archive { reason, .. } = &error else { panic!("{error}") };
+            assert!(reason.contains("too long"), "{error}");
+            let went = file.stream_position().expect("a position");
+            assert!(went <= 8 << 20, "{kind:?}: {went}");
+        }
     }
 
     #[test]

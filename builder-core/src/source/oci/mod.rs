@@ -18,6 +18,7 @@ mod archive;
 mod docker;
 mod error;
 mod files;
+mod headers;
 mod layout;
 #[cfg(test)]
 mod mutated;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{MAX_LINKS, MAX_MEMBERS, normal, parent};
 use super::docker::{Item, digest_in};
 use super::files::verify;
+use super::headers::Headers;
 use super::{OciError, check_diff_id};
 use crate::digest::BlobDigest;
 use crate::image::{ImageConfig, ImageError, ImageManifest, MAX_DOCUMENT, blob_digest, parse_json};
@@ -73,9 +74,11 @@ impl Members {
             let path = path.to_owned();
             |source| OciError::Io { path, source }
         };
-        let mut archive = tar::Archive::new(&mut *stream);
+        let headers = Headers::new();
+        let mut archive = tar::Archive::new(headers.of(&mut *stream));
+        let mut entries = archive.entries().map_err(io(&self.what))?;
         let mut count = 0;
-        for entry in archive.entries().map_err(io(&self.what))? {
+        while let Some(entry) = headers.next(&mut entries) {
             let mut entry = entry.map_err(io(&self.what))?;
             count += 1;
             if count > MAX_MEMBERS {
@@ -104,6 +107,8 @@ impl Members {
                     return Err(self.refuse(format!("the member `{name}` is of type {kind:?}")));
                 }
             }
+            // What nobody wanted of it is none of the next one's headers.
+            io::copy(&mut entry, &mut io::sink()).map_err(io(&self.what))?;
         }
         // What follows the archive's end ends the connection in good order.
         io::copy(stream, &mut io::sink()).map_err(io(&self.what))?;

@@ -1,5 +1,7 @@
 //! Archives as engines stream them, good, wrong and mutated.
 
+use std::io;
+
 use super::stream::take_in;
 use super::*;
 use crate::mutate::{hammer, mend_tar};
@@ -152,6 +154,20 @@ fn what_is_not_what_it_says_is_refused() {
     let missing = archive(&[(&name, File(&good)), ("manifest.json", File(missing.as_bytes()))]);
     assert!(matches!(refused(&missing), OciError::Missing { .. }));
     assert!(matches!(refused(b""), OciError::Missing { .. }));
+}
+
+#[test]
+fn a_name_without_end_is_not_read_to_its_end() {
+    use std::io::Read as _;
+    const LENGTH: u64 = 1 << 30;
+    let header = headers::tests::header(tar::EntryType::GNULongName, LENGTH);
+    let mut stream = io::Cursor::new(header).chain(io::repeat(b'x').take(LENGTH));
+    let (taken, id) = (Taken::new(), BlobDigest::of(b"x"));
+    let error = take_in(&taken.store, "app of an engine", ("app", &id), &mut stream);
+    let error = error.expect_err("the name is too long").to_string();
+    assert!(error.contains("too long"), "{error}");
+    let left = stream.get_ref().1.limit();
+    assert!(LENGTH - left <= 8 << 20, "{left}");
 }
 
 #[test]
