@@ -93,7 +93,7 @@ fn answer(mut stream: TcpStream, shelf: &Mutex<Shelf>) -> std::io::Result<()> {
             break;
         }
         if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("if-modified-since")
+            && name.eq_ignore_ascii_case("if-none-match")
         {
             known = Some(value.to_owned());
         }
@@ -101,8 +101,9 @@ fn answer(mut stream: TcpStream, shelf: &Mutex<Shelf>) -> std::io::Result<()> {
     let mut shelf = shelf.lock().expect("no panic");
     shelf.asked += 1;
     let Shelf { body, modified, .. } = &*shelf;
-    let about = format!("Last-Modified: {modified}\r\nConnection: close\r\n");
-    if known.as_deref() == Some(modified) {
+    let tag = format!("\"{body} of {modified}\"");
+    let about = format!("ETag: {tag}\r\nLast-Modified: {modified}\r\nConnection: close\r\n");
+    if known == Some(tag) {
         return write!(stream, "HTTP/1.1 304 Not Modified\r\n{about}\r\n");
     }
     let length = body.len();

@@ -28,10 +28,11 @@ pub(super) fn write(
         }
     }
     let layers: Vec<_> = state.layers.iter().map(|layer| layer.desc.clone()).collect();
+    let history = state.history.to_vec();
     let image = NewImage {
-        config: &state.config,
+        config: state.config.whole(),
         layers: &layers,
-        history: &state.history,
+        history: &history,
         annotations: &annotations,
         created,
     };

@@ -140,7 +140,7 @@ fn replay(
 }
 
 fn same_platform(old: &Image, state: &State) -> Result<()> {
-    let (wanted, found) = (old.config.platform(), state.config.platform());
+    let (wanted, found) = (old.config.platform(), state.config.whole().platform());
     if found.matches(&wanted) {
         return Ok(());
     }

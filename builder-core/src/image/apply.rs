@@ -2,6 +2,7 @@
 
 use super::config::Healthcheck;
 use super::{ImageConfig, Platform};
+use crate::pattern::absolute;
 use crate::plan::op::{self, ConfigPatch, ImagePlatform};
 
 impl ImageConfig {
@@ -46,7 +47,7 @@ impl ImageConfig {
         add_to_set(&mut self.config.exposed_ports, ports);
         add_to_set(&mut self.config.volumes, volumes.iter().cloned());
         if let Some(workdir) = workdir {
-            self.config.working_dir = Some(join(self.workdir(), workdir));
+            self.config.working_dir = Some(absolute(self.workdir(), workdir));
         }
         let set = |field: &mut Option<String>, value: &Option<String>| {
             if value.is_some() {
@@ -119,22 +120,6 @@ fn add_to_set(set: &mut Vec<String>, items: impl Iterator<Item = String>) {
     set.extend(items);
     set.sort();
     set.dedup();
-}
-
-/// `path` seen from `base`, absolute and without `.`, `..` and doubled slashes.
-fn join(base: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

@@ -123,6 +123,15 @@ pub fn clean(path: &str) -> String {
     }
 }
 
+/// `path` as seen from `base`, absolute and clean.
+#[must_use]
+pub fn absolute(base: &str, path: &str) -> String {
+    match path.starts_with('/') {
+        true => clean(path),
+        false => clean(&format!("/{base}/{path}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Globs and lists of them: what is copied, what is left out.
 //!
 //! In: texts as a user wrote them. Out: whether a name or path matches, and
-//! whether something below a directory may.
+//! whether something below a directory may; paths without what says nothing.
 //!
 //! | | rules |
 //! |---|---|
@@ -19,7 +19,7 @@ mod glob;
 mod list;
 
 pub use glob::{Pattern, is_glob};
-pub use list::{Matched, Patterns, clean};
+pub use list::{Matched, Patterns, absolute, clean};
 
 /// A glob that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -108,6 +108,12 @@ pub(super) fn weak_parts(exec: &Exec, seen: &Seen<'_>, given: &Given<'_>) -> Par
     for (name, value) in facts {
         parts.push(name, value);
     }
+    // A bind is a tree, which is asked what the process asks. A cache is not watched.
+    for (at, (mount, bound)) in exec.mounts.iter().zip(seen.bound).enumerate() {
+        if let (MountKind::Cache { .. }, Some(first)) = (&mount.kind, bound) {
+            parts.push(format!("what cache {at} holds first"), first);
+        }
+    }
     parts
 }
 

@@ -20,7 +20,7 @@ use crate::cache::Saw;
 use crate::chain::{Act, Chain, Input, Link, Part, Seen};
 use crate::digest::{ContentDigest, DiffId, VertexId};
 use crate::fileop;
-use crate::layer::{LayerPath, Meta};
+use crate::layer::{LayerPath, Meta, Mtime};
 use crate::plan::key::Parts;
 use crate::plan::op::{Copy, Exec, ExecKind, FileOp, MountKind, Op, Source};
 use crate::plan::{Plan, Target, Vertex};
@@ -240,7 +240,8 @@ pub(super) fn owner(copy: &Copy, target: &dyn Tree) -> Result<Option<(u32, u32)>
 }
 
 /// A tree as a copy into it sees it: what is there, and where links lead. Owners,
-/// modes, times and sizes of what it covers are nothing to it.
+/// modes, times and sizes of files that it covers are nothing to it; a directory that
+/// is there keeps its owner, so that is told.
 pub(super) struct Kinds(pub(super) Arc<dyn Tree>);
 
 impl Kinds {
@@ -250,13 +251,17 @@ impl Kinds {
     }
 }
 
-/// The node with nothing but its kind.
+/// The node with nothing but its kind, and of a directory all but its time.
 fn plain(node: Node) -> Node {
+    let meta = match node.kind {
+        NodeKind::Directory => Meta { mtime: Mtime::CONSTANT, ..node.meta },
+        _ => Meta::root_owned(0),
+    };
     let kind = match node.kind {
         NodeKind::File { .. } => NodeKind::File { size: 0 },
         kind => kind,
     };
-    Node { meta: Meta::root_owned(0), kind, links: None }
+    Node { meta, kind, links: None }
 }
 
 impl Tree for Kinds {

@@ -69,20 +69,34 @@ pub(super) struct Held<'a> {
     pub(super) home: &'a Path,
 }
 
+/// The name of a mount's directory, where it is a cache: of one that holds something
+/// at first, each such content has its own, as with BuildKit.
+fn directory(mount: &Mount, first: &Option<String>) -> String {
+    match (&mount.kind, first) {
+        (MountKind::Cache { id, .. }, None) => id.clone(),
+        // No id has this in it.
+        (MountKind::Cache { id, .. }, Some(first)) => format!("{id}\0{first}"),
+        _ => String::new(),
+    }
+}
+
 /// The mounts of a job.
 pub(super) fn mounts(
     (session, store): (&Session<'_>, &Store),
     exec: &Exec,
     inputs: &[Arc<Value>],
-    cwd: &str,
+    prepared: &Prepared<'_>,
     held: &mut Held<'_>,
 ) -> Result<Vec<JobMount>, StepCause> {
+    let cwd = &prepared.cwd;
+    let named: Vec<String> =
+        exec.mounts.iter().zip(&prepared.bound).map(|(m, first)| directory(m, first)).collect();
     // In one order, or two steps could wait for each other; each once, or a step
     // could wait for itself.
     let mut caches: BTreeMap<&str, Sharing> = BTreeMap::new();
-    for mount in &exec.mounts {
-        if let MountKind::Cache { id, sharing, .. } = &mount.kind {
-            let strongest = caches.entry(id).or_insert(*sharing);
+    for (mount, name) in exec.mounts.iter().zip(&named) {
+        if let MountKind::Cache { sharing, .. } = &mount.kind {
+            let strongest = caches.entry(name).or_insert(*sharing);
             *strongest = stronger(*strongest, *sharing);
         }
     }
@@ -93,7 +107,7 @@ pub(super) fn mounts(
         held.caches.push(guard);
     }
     let mut mounts = Vec::new();
-    for Mount { target, kind } in &exec.mounts {
+    for (Mount { target, kind }, name) in exec.mounts.iter().zip(&named) {
         let target = working_directory(cwd, Some(target));
         let kind = match kind {
             MountKind::Bind { input, source, writable } => {
@@ -101,8 +115,8 @@ pub(super) fn mounts(
                 let source = view::lookup::resolve(&*tree, &path(source)?)?.path;
                 JobMountKind::Tree { tree, source, writable: *writable }
             }
-            MountKind::Cache { id, sharing: _, mode, uid, gid, initial, readonly } => {
-                let path = paths[id.as_str()].clone();
+            MountKind::Cache { id: _, sharing: _, mode, uid, gid, initial, readonly } => {
+                let path = paths[name.as_str()].clone();
                 if let Some(CacheInitial { input, source }) = initial {
                     let tree = tree(inputs, *input)?;
                     let source = view::lookup::resolve(&*tree, &self::path(source)?)?.path;

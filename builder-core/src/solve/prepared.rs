@@ -37,7 +37,7 @@ impl<'a> Prepared<'a> {
         state: &'a State,
         inputs: &[Arc<Value>],
     ) -> Result<Self, StepCause> {
-        let config = &state.config;
+        let config = state.config.whole();
         let spec = exec.user.as_deref().or(config.config.user.as_deref()).unwrap_or_default();
         let user = passwd::resolve(&*state.view, spec)?;
         let bound: Result<Vec<Option<String>>, StepCause> =

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::config::Config;
 use super::elsewhere::Elsewhere;
 use super::error::{StepCause, StepError};
 use super::links::Kinds;
@@ -243,10 +244,11 @@ impl<'a> Replay<'a> {
         let stack = |desc: &LayerDesc| Stacked { desc: desc.clone(), origin: origin.clone() };
         let layers: Vec<Stacked> = image.layers.iter().map(stack).collect();
         let config = image.config.clone().into_base();
-        let history = config.history.clone();
+        let history = config.history.iter().cloned().collect();
+        let config = Config::new(config);
         let base = Some(Base { name: self.order.name.clone(), digest: Some(image.digest) });
         let view = self.session.view(&layers)? as Arc<_>;
-        let (caches, marks) = (BTreeMap::new(), vec![layers.len()]);
+        let (caches, marks) = (BTreeMap::new(), [layers.len()].into_iter().collect());
         Ok(Value::State(Box::new(State { layers, marks, config, history, base, caches, view })))
     }
 

@@ -219,7 +219,7 @@ impl<'a> RunAhead<'a> {
         let mut state = State::clone(below);
         for &node in start.past.iter().rev() {
             if let Op::Config(patch) = &self.vertex(node).op {
-                state.config.apply(patch);
+                state.config = state.config.with(patch);
             }
         }
         Some(state)

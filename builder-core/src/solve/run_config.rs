@@ -26,14 +26,14 @@ pub(super) fn run(
         Ok(state) => state,
         Err(waits) => return Ok(Value::Unknown { step: waits.to_owned() }),
     };
-    let mut config = state.config.clone();
-    config.apply(patch);
-    let mut history = state.history.clone();
-    history.extend(line(step, true));
+    let history = match line(step, true) {
+        Some(line) => state.history.and(line),
+        None => state.history.clone(),
+    };
     Ok(Value::State(Box::new(State {
         layers: state.layers.clone(),
         marks: state.marks.clone(),
-        config,
+        config: state.config.with(patch),
         history,
         base: state.base.clone(),
         caches: merged_caches(inputs),

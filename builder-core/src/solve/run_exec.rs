@@ -169,10 +169,11 @@ pub(super) fn stacked(
     let empty_layer = made.is_none();
     layers.extend(made.map(|desc| Stacked { desc, origin: name.clone() }));
     let view = if empty_layer { Arc::clone(&state.view) } else { session.view(&layers)? as _ };
-    let mut history = state.history.clone();
-    history.extend(line(step, empty_layer));
+    let history = match line(step, empty_layer) {
+        Some(line) => state.history.and(line),
+        None => state.history.clone(),
+    };
     let (config, base) = (state.config.clone(), state.base.clone());
-    let mut marks = state.marks.clone();
-    marks.push(layers.len());
+    let marks = state.marks.and(layers.len());
     Ok(Value::State(Box::new(State { layers, marks, config, history, base, caches, view })))
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::config::Config;
 use super::decide::Decision;
 use super::error::StepCause;
+use super::grown::Grown;
 use super::locks::LockMode;
 use super::run_engine_source;
 use super::run_image_source;
@@ -73,9 +75,9 @@ fn scratch(step: &Step<'_>) -> Result<Value, StepCause> {
     let session = step.session;
     Ok(Value::State(Box::new(State {
         layers: Vec::new(),
-        marks: vec![0],
-        config: ImageConfig::empty(&session.platform),
-        history: Vec::new(),
+        marks: [0].into_iter().collect(),
+        config: Config::new(ImageConfig::empty(&session.platform)),
+        history: Grown::default(),
         base: None,
         caches: Default::default(),
         view: session.view(&[])?,
@@ -156,12 +158,13 @@ fn based_on(step: &Step<'_>, record: SourceRecord, made_here: bool) -> Result<Va
     let layers = record.layers.into_iter().map(stack);
     let layers = layers.collect::<Result<Vec<Stacked>, StepCause>>()?;
     let config = record.config.into_base();
-    let history = config.history.clone();
+    let history = config.history.iter().cloned().collect();
+    let config = Config::new(config);
     let name = record.name.unwrap_or_else(|| origin.clone());
     let base = Some(Base { name, digest: record.digest });
     let view = session.view(&layers)? as Arc<_>;
     let caches = Default::default();
-    let marks = vec![layers.len()];
+    let marks = [layers.len()].into_iter().collect();
     Ok(Value::State(Box::new(State { layers, marks, config, history, base, caches, view })))
 }
 

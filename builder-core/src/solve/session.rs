@@ -72,12 +72,20 @@ pub(crate) struct Session<'a> {
 /// A directory, and what of it is left out.
 type ContextKey = (PathBuf, Vec<String>);
 
+/// A blob, and what it is said to hold. Images that share a blob need not say the
+/// same of it, and only one of them can be right: each is held to its own words.
+type Claim = (BlobDigest, DiffId);
+
+fn claim(desc: &LayerDesc) -> Claim {
+    (desc.blob, desc.diff_id)
+}
+
 /// What the threads of a session write to.
 #[derive(Default)]
 pub(crate) struct Shared {
-    layers: Mutex<HashMap<BlobDigest, Layer>>,
+    layers: Mutex<HashMap<Claim, Layer>>,
     /// One view for each stack, so that what is on another one shares with it.
-    views: Mutex<HashMap<Vec<BlobDigest>, Arc<View>>>,
+    views: Mutex<HashMap<Vec<Claim>, Arc<View>>>,
     contexts: Mutex<HashMap<ContextKey, Arc<ContextTree>>>,
     running: Mutex<HashMap<CacheKey, Arc<Mutex<()>>>>,
     pub(super) reports: Mutex<Vec<StepReport>>,
@@ -157,18 +165,18 @@ impl Session<'_> {
     /// The layer, opened once for all views of the session.
     pub(super) fn layer(&self, desc: &LayerDesc) -> Result<Layer, StepCause> {
         let mut layers = lock(&self.shared.layers);
-        if let Some(layer) = layers.get(&desc.blob) {
+        if let Some(layer) = layers.get(&claim(desc)) {
             return Ok(layer.clone());
         }
         let layer = Layer::open(self.store, desc)?;
-        layers.insert(desc.blob, layer.clone());
+        layers.insert(claim(desc), layer.clone());
         Ok(layer)
     }
 
     /// Opens a layer that lies in another store.
     pub(super) fn open(&self, store: &Store, desc: &LayerDesc) -> Result<(), StepCause> {
         let layer = Layer::open(store, desc)?;
-        lock(&self.shared.layers).insert(desc.blob, layer);
+        lock(&self.shared.layers).insert(claim(desc), layer);
         Ok(())
     }
 
@@ -231,12 +239,12 @@ impl Session<'_> {
     }
 
     pub(super) fn view(&self, stack: &[Stacked]) -> Result<Arc<View>, StepCause> {
-        let blobs: Vec<BlobDigest> = stack.iter().map(|stacked| stacked.desc.blob).collect();
-        let known = |blobs: &[BlobDigest]| lock(&self.shared.views).get(blobs).cloned();
-        if let Some(view) = known(&blobs) {
+        let claims: Vec<Claim> = stack.iter().map(|stacked| claim(&stacked.desc)).collect();
+        let known = |claims: &[Claim]| lock(&self.shared.views).get(claims).cloned();
+        if let Some(view) = known(&claims) {
             return Ok(view);
         }
-        let below = blobs.split_last().and_then(|(_, below)| known(below));
+        let below = claims.split_last().and_then(|(_, below)| known(below));
         let view = match (below, stack.last()) {
             (Some(below), Some(top)) => View::on(below, self.layer(&top.desc)?),
             _ => {
@@ -245,7 +253,7 @@ impl Session<'_> {
             }
         };
         let view = Arc::new(view);
-        lock(&self.shared.views).insert(blobs, Arc::clone(&view));
+        lock(&self.shared.views).insert(claims, Arc::clone(&view));
         Ok(view)
     }
 

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::config::Config;
 use super::elsewhere::Elsewhere;
+use super::grown::Grown;
 use crate::digest::{BlobDigest, CacheKey};
-use crate::image::{History, ImageConfig};
+use crate::image::History;
 use crate::layer::LayerDesc;
 use crate::source::local::ContextTree;
 use crate::view::Tree;
@@ -48,11 +50,11 @@ pub(crate) struct State {
     /// Lowest first.
     pub layers: Vec<Stacked>,
     /// Its `history` says how all layers but those of `history` came to be.
-    pub config: ImageConfig,
+    pub config: Config,
     /// For the base and for each step on it, how many layers there were then.
-    pub marks: Vec<usize>,
+    pub marks: Grown<usize>,
     /// What this build added, oldest first.
-    pub history: Vec<History>,
+    pub history: Grown<History>,
     /// Where it began.
     pub base: Option<Base>,
     /// For each cache mount that an ancestor could write: those executions.

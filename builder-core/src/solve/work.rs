@@ -77,7 +77,7 @@ impl Work<'_> {
         let (Some(process), Some(pathset)) = (&self.process, &made.pathset) else {
             return Ok((record, None));
         };
-        let root = (self.prepared.layers.clone(), self.state.marks.clone());
+        let root = (self.prepared.layers.clone(), self.state.marks.to_vec());
         let saved = process.save(session, pathset, (key, record.clone()), root)?;
         let record = saved.as_ref().map_or(record, |observed| observed.record_of(process.weak));
         Ok((record, saved))
@@ -130,7 +130,7 @@ impl Work<'_> {
         let work = session.store.work_dir()?;
         let store = session.store.until(stop);
         let mut held = Held { caches: Vec::new(), agents: Vec::new(), home: work.path() };
-        let mounts = mounts((session, &store), exec, inputs, &prepared.cwd, &mut held)?;
+        let mounts = mounts((session, &store), exec, inputs, prepared, &mut held)?;
         let keep = if exec.kind == ExecKind::Test { Keep::Discard } else { Keep::Capture };
         let upper = work.path().join("root");
         let failed = |source| StepCause::Io { path: upper.clone(), source };

@@ -162,6 +162,7 @@ pub fn fetch(
 ) -> Result<Image, RegistryError> {
     if reference.digest().is_some()
         && let Some(image) = in_store(store, reference, (platform, fit))?
+        && is_as_told(store, &image)?
     {
         return Ok(image);
     }
@@ -169,6 +170,18 @@ pub fn fetch(
     let resolved = repository.resolve(store, platform, fit)?;
     layers(store, &repository, &resolved, report)?;
     Ok(read_image_for(store, &resolved.digest, platform)?)
+}
+
+/// Whether the layers, which may have come with another image, hold what this one
+/// says.
+fn is_as_told(store: &Store, image: &Image) -> Result<bool, RegistryError> {
+    for (at, desc) in image.layers.iter().enumerate() {
+        let unreadable = |source| RegistryError::Layer { what: name(at), source };
+        if !layer::is_whole(store, desc).map_err(unreadable)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The layers of an image, as its manifest and its config tell.
@@ -205,8 +218,14 @@ pub fn layers(
     let wanted = described(resolved)?;
     each(wanted.len(), repository.concurrency(), store.cancel(), &|at, stop| {
         // A layer may stand in an image twice.
-        let first = wanted.iter().position(|known| known.blob == wanted[at].blob);
-        if first != Some(at) {
+        let first = wanted.iter().find(|known| known.blob == wanted[at].blob);
+        let first = first.filter(|first| !std::ptr::eq(*first, &wanted[at]));
+        if let Some(first) = first {
+            if first.diff_id != wanted[at].diff_id {
+                let (expected, actual) =
+                    (wanted[at].diff_id.to_string(), first.diff_id.to_string());
+                return Err(RegistryError::DiffId { what: name(at), expected, actual });
+            }
             report(at, Fetching::Known);
             return Ok(());
         }

@@ -3,6 +3,7 @@
 //! judges.
 
 mod build;
+mod claims;
 mod credentials;
 mod http;
 pub(crate) mod liar;

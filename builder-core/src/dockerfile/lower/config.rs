@@ -8,6 +8,7 @@ use super::stage::State;
 use crate::dockerfile::ast::{Arg, CommandLine, Healthcheck, InstructionKind, Pair, Word};
 use crate::dockerfile::expose::ports;
 use crate::frontend::Diagnostic;
+pub(super) use crate::pattern::absolute;
 use crate::plan::is_signal;
 use crate::plan::op::{self, Applies, ConfigPatch, FileOp, HistoryLine, Op};
 
@@ -315,18 +316,4 @@ fn healthcheck(check: &Healthcheck) -> (ConfigPatch, String) {
         check.retries.unwrap_or(0),
     );
     (ConfigPatch { healthcheck: Some(check), ..ConfigPatch::default() }, said)
-}
-
-/// `path` as seen from `base`, absolute and clean.
-pub(super) fn absolute(base: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }

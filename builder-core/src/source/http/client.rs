@@ -3,9 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use reqwest::header::{
-    ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
+use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::{NoProxy, Proxy, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -132,17 +130,15 @@ impl Client {
             source: source.without_url(),
         };
         let mut request = self.http.get(url);
-        if let Some(Known { content: _, etag, modified }) = known {
-            let conditions = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
-            for (name, value) in conditions {
-                if let Some(value) = value {
-                    request = request.header(name, value);
-                }
-            }
+        // Only an entity tag tells one content from another: a file may be replaced by
+        // an older one, or twice within a second.
+        let tag = known.and_then(|known| known.etag.as_ref());
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
         }
         let mut response = request.send().await.map_err(transfer)?;
         let status = response.status();
-        if status == StatusCode::NOT_MODIFIED && known.is_some() {
+        if status == StatusCode::NOT_MODIFIED && tag.is_some() {
             return Ok(Answer::Same);
         }
         if !status.is_success() {
