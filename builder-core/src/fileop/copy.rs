@@ -187,7 +187,9 @@ impl<'a> Copier<'a, '_> {
                 all.push(Found::Named { input, name: named.name().to_vec(), path, node });
             }
         }
-        if all.len() > before || !there && self.op.allow_empty && name::has_glob(&clean) {
+        // A glob may match nothing, but not in a directory that is not there: that is a slip.
+        let may_be_empty = self.op.allow_empty && name::has_glob(&clean);
+        if all.len() > before || !there && may_be_empty && name::has_place(tree, &clean)? {
             return Ok(());
         }
         Err(match there {

@@ -119,6 +119,14 @@ fn directories(
     Ok(())
 }
 
+/// Whether the directory is there that the first glob of a cleaned name looks in.
+pub(super) fn has_place(tree: &dyn Tree, clean: &[u8]) -> Result<bool, FileOpError> {
+    let parts = clean.split(|b| *b == b'/').take_while(|part| !is_glob(part));
+    let place = parts.collect::<Vec<_>>().join(&b'/');
+    let place = path(&String::from_utf8_lossy(&place), &place)?;
+    Ok(directory(tree, &place)?.is_some())
+}
+
 /// The error for a name that names nothing, with names that look alike.
 pub(super) fn no_match(tree: &dyn Tree, text: &str, clean: &[u8]) -> FileOpError {
     FileOpError::NoMatch { pattern: text.to_owned(), near: near(tree, clean).unwrap_or_default() }

@@ -347,6 +347,9 @@ fn inline_files_are_copied_as_files_are() {
     );
     let empty = Copy { allow_empty: true, ..plain(&["*.none"], "/x/") };
     assert_eq!(shown(copied(empty, &target(), &context())), lines(&[]));
+    let astray = Copy { allow_empty: true, ..plain(&["nowhere/*.none"], "/x/") };
+    let error = copied(astray, &target(), &context()).err().expect("no such directory").to_string();
+    assert!(error.contains("`nowhere/*.none` matches nothing"), "{error}");
 }
 
 fn stage() -> Memory {
