@@ -208,3 +208,20 @@ fn the_dockerfiles_of_this_repository_have_recipes() {
         good(&home.run(&["validate", &context, "-f", "one.yaml"]));
     }
 }
+
+#[test]
+fn what_a_dockerfile_pins_its_recipe_pins_too() {
+    let home = Home::new();
+    home.write("app/Dockerfile", "FROM scratch\nLABEL a=1\n");
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let lock = format!(
+        "{{\"version\": 1, \"images\": {{\"registry.test/a:1\": {{\"linux/amd64\": \"sha256:{digest}\"}}}}}}"
+    );
+    home.write("app/Dockerfile.lock", &lock);
+    let said = home.run(&["convert", "app"]);
+    assert!(good(&said).starts_with("wrote app/recipe.yaml and app/recipe.lock; "), "{said:?}");
+    assert_eq!(recipe(&home, "app/recipe.lock"), lock);
+    home.write("app/recipe.lock", "mine");
+    good(&home.run(&["convert", "app", "-o", "app/recipe.yml"]));
+    assert_eq!(recipe(&home, "app/recipe.lock"), "mine");
+}

@@ -49,8 +49,24 @@ pub(crate) fn run(args: ConvertArgs, settings: &Settings) -> Result<Exit, CliErr
         return Ok(Exit::Done);
     }
     files::write(&place, text.as_bytes())?;
-    output::line(&format!("wrote {}; build it with: {}", place.display(), build(&args, &place)))?;
+    let pins = pins(&args, &place, force)?;
+    let pins = pins.map_or(String::new(), |path| format!(" and {}", path.display()));
+    let (wrote, build) = (place.display(), build(&args, &place));
+    output::line(&format!("wrote {wrote}{pins}; build it with: {build}"))?;
     Ok(Exit::Done)
+}
+
+/// What a lock beside the Dockerfile pins, the lock of the recipe pins too.
+fn pins(args: &RecipeArgs, place: &Path, force: bool) -> Result<Option<PathBuf>, CliError> {
+    let lock = super::recipe::lock_path(args).filter(|path| path.exists());
+    let pins = place.with_extension("lock");
+    match lock {
+        Some(lock) if force || !pins.exists() => {
+            files::write(&pins, files::read_text(&lock)?.as_bytes())?;
+            Ok(Some(pins))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The directory that a file is in.

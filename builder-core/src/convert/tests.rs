@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::dockerfile::{Context, parse};
 use crate::frontend::{Base, Unresolved, Wanted};
+use crate::mutate::{as_it_is, hammer};
 
 /// An image with variables, a user and a trigger, whatever its name.
 struct Images;
 
 impl Resolver for Images {
     fn resolve(&mut self, wanted: &Wanted) -> Result<Base, Unresolved> {
-        let Wanted::Image { reference, .. } = wanted else { panic!("{wanted:?}") };
+        let Wanted::Image { reference, .. } = wanted else { return Ok(Base::default()) };
         let triggers = reference == "triggers";
         Ok(Base {
             name: reference.clone(),
@@ -174,4 +175,31 @@ fn mistakes_are_those_of_a_build_and_what_cannot_be_said_has_its_line() {
     let wrong = converted("FROM base\nUSER a b\nRUN x\n", None).expect_err("no user of a recipe");
     assert_eq!(wrong[0].location.as_ref().map(|at| at.line), Some(2), "{wrong:?}");
     assert_eq!((wrong[0].class, wrong[0].source_line.as_str()), (Class::Unsupported, "USER a b"));
+}
+
+/// The Dockerfiles of all cases of `tests/conformance`.
+fn samples() -> Vec<Vec<u8>> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance/cases");
+    let entries = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).expect("cases are there").flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    };
+    let files = entries(&cases).into_iter().flat_map(|group| entries(&group));
+    let dockerfile = |file: PathBuf| {
+        let text = std::fs::read_to_string(file).expect("a case is text");
+        let (_, rest) = text.split_once("-- Dockerfile --\n")?;
+        Some(rest.split("\n-- ").next().unwrap_or_default().as_bytes().to_vec())
+    };
+    files.filter_map(dockerfile).collect()
+}
+
+#[test]
+fn no_mutation_of_a_dockerfile_makes_it_panic() {
+    let samples = samples();
+    assert!(samples.len() > 250, "{}", samples.len());
+    hammer("convert", &samples, &as_it_is, &|bytes| {
+        let _ = converted(&String::from_utf8_lossy(bytes), Some("recipe.yaml"));
+    });
 }
