@@ -3,12 +3,14 @@
 //! Limitations: environment variables are not read here; `settings` does that.
 
 mod dockerfile;
+mod habits;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::dockerfile::{Allowed, DockerfileArgs, RunNetworkArg};
+use self::habits::Habits;
 use crate::exit;
 use crate::values::{
     CallArg, OutputArg, SecretArg, SshArg, annotation, call, key_value, output_spec, secret_spec,
@@ -137,7 +139,9 @@ pub(crate) struct ReuseArgs {
     pub(crate) locked: bool,
 
     /// Ask registries which images names mean now, whatever the store and the lock have
-    #[arg(long, conflicts_with = "locked")]
+    #[arg(long, conflicts_with = "locked", action = ArgAction::Set, default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     pub(crate) pull: bool,
 
     /// A secret for steps that ask for it: id=ID,src=FILE or id=ID,env=VARIABLE (repeatable)
@@ -154,6 +158,9 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) reuse: ReuseArgs,
 
+    #[command(flatten)]
+    pub(crate) habits: Habits,
+
     /// Name the image (repeatable)
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<String>,
@@ -166,7 +173,9 @@ pub(crate) struct BuildArgs {
     pub(crate) ssh: Vec<SshArg>,
 
     /// Only check the Dockerfile (the same as --call check); fails if there is a warning
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, default_value = "false", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     pub(crate) check: bool,
 
     /// Only tell of the Dockerfile: check, outline or targets; with ,format=json for programs
@@ -186,11 +195,15 @@ pub(crate) struct BuildArgs {
 
     /// Also bring the image into the container engine that DOCKER_HOST or Docker's current context
     /// names, else Docker's or Podman's on this host (the same as -o type=engine)
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, default_value = "false", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     pub(crate) load: bool,
 
     /// Send the image to the registries of its names
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, default_value = "false", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     pub(crate) push: bool,
 
     /// How many steps run at the same time [default: one per processor]

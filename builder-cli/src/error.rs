@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use builder_core::dockerfile::NotText;
 use builder_core::error::Error as EngineError;
 use builder_core::exec::ExecError;
 use builder_core::explain::ExplainError;
@@ -89,6 +90,20 @@ pub(crate) enum CliError {
     /// There is nothing to build in a directory.
     #[error("no recipe.yaml and no Dockerfile in {}", dir.display())]
     NothingToBuild {
+        /// Which.
+        dir: PathBuf,
+    },
+    /// A Dockerfile is no text.
+    #[error("{}:{}:{}: {source}", path.display(), source.line, source.column)]
+    NotText {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        source: NotText,
+    },
+    /// A context is neither a directory nor a repository.
+    #[error("the context {} is no directory", dir.display())]
+    NoContext {
         /// Which.
         dir: PathBuf,
     },
@@ -182,7 +197,7 @@ pub(crate) enum CliError {
         count: usize,
     },
     /// `--no-cache` names a step that the recipe has not.
-    #[error("--no-cache: the recipe has no step or stage of the name `{name}`")]
+    #[error("--no-cache: there is no step or stage of the name `{name}`")]
     NoStep {
         /// What was asked for.
         name: String,
@@ -282,6 +297,7 @@ impl CliError {
             | Self::SecretUnset { .. }
             | Self::StdoutTwice
             | Self::NoPlaceForLock
+            | Self::NoContext { .. }
             | Self::StdinTwice
             | Self::BadChecks { .. }
             | Self::CallOfRecipe
@@ -295,9 +311,10 @@ impl CliError {
                 let missing = |d: &Diagnostic| d.class == Class::Unavailable;
                 if diagnostics.iter().any(missing) { Exit::Trouble } else { Exit::Recipe }
             }
-            Self::NoRecipe { .. } | Self::NoDockerfile { .. } | Self::NothingToBuild { .. } => {
-                Exit::Recipe
-            }
+            Self::NotText { .. }
+            | Self::NoRecipe { .. }
+            | Self::NoDockerfile { .. }
+            | Self::NothingToBuild { .. } => Exit::Recipe,
             Self::NotStarted { source } => match &**source {
                 Self::Engine(error) => not_started(error),
                 _ => Exit::NotStarted,

@@ -58,7 +58,9 @@ pub(crate) fn hints(error: &CliError, store: Option<&Path>) -> Vec<String> {
         CliError::NoImage { .. } => one("`phoenix images` lists what there is"),
         CliError::Ambiguous { .. } => one("give more digits of the digest"),
         CliError::NoStep { similar: Some(name), .. } => vec![format!("did you mean `{name}`?")],
-        CliError::NoStep { .. } => one("`name:` gives a step a name"),
+        CliError::NoStep { .. } => {
+            one("a stage has its name by `FROM ... AS NAME`, a step of a recipe by `name:`")
+        }
         CliError::Explain(error) => explain(error).into_iter().collect(),
         CliError::ManyNames { .. } => one("give the name that is to go"),
         CliError::NotStarted { source } => hints(source, store),

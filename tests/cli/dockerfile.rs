@@ -193,6 +193,26 @@ fn outputs_are_said_in_short() {
 }
 
 #[test]
+fn flags_of_scripts_for_docker_are_taken_and_what_they_miss_is_told() {
+    let Some(home) = home() else { return };
+    home.write("app/Dockerfile", "FROM base\nRUN touch /made\n");
+    let plain = ["build", "app", "-t", "app:1", "--rm", "--force-rm=false", "--compress"];
+    let off = ["--pull=false", "--load=false", "--push=false", "--check=false", "--no-cache=false"];
+    let none = ["--provenance=false", "--sbom=false", "--builder", "default"];
+    let said = home.run(&[&plain[..], &off, &none].concat());
+    good(&said);
+    assert!(!said.stderr.contains("does nothing"), "{said:?}");
+    let asked =
+        ["-m", "1g", "--cpu-shares=2", "--cache-from", "type=gha", "--sbom", "--no-cache=true"];
+    let said = home.run(&[&plain[..], &asked].concat());
+    good(&said);
+    for name in ["--memory", "--cpu-shares", "--cache-from", "--sbom"] {
+        assert!(said.stderr.contains(&format!("{name} does nothing")), "{name}: {said:?}");
+    }
+    assert!(said.stderr.contains("0 cached"), "--no-cache=true runs it again: {said:?}");
+}
+
+#[test]
 fn contexts_have_names() {
     let Some(home) = home() else { return };
     home.write("other/file", "of another");
@@ -254,4 +274,45 @@ fn mistakes_are_shown_where_they_stand() {
     fails("", 3, &["empty"]);
     let said = home.run(&["build", "nowhere"]);
     assert_eq!(said.code, Some(3), "{said:?}");
+}
+
+#[test]
+fn a_cache_that_begins_with_other_files_is_another_and_its_steps_run() {
+    let Some(home) = home() else { return };
+    let text = "FROM base AS seed\nCOPY seed /s/f\nFROM base\n\
+                RUN --mount=type=cache,target=/c,from=seed,source=/s cat /c/f > /out\n";
+    home.write("app/seed", "one");
+    build(&home, text, &[]);
+    assert_eq!(good(&home.run(&["cat", "app:1", "/out"])), "one");
+    home.write("app/seed", "two");
+    let statuses =
+        statuses(&build(&home, text, &[])).iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    assert!(!statuses.contains(&"reused".to_owned()), "{statuses:?}");
+    assert_eq!(good(&home.run(&["cat", "app:1", "/out"])), "two");
+    // The first is there still.
+    home.write("app/seed", "one");
+    build(&home, text, &["--no-cache-filter=stage-1"]);
+    assert_eq!(good(&home.run(&["cat", "app:1", "/out"])), "one");
+}
+
+#[test]
+fn comments_may_be_in_another_encoding_and_nothing_else() {
+    let Some(home) = home() else { return };
+    fs::create_dir_all(home.path("app")).expect("made");
+    let write = |bytes: &[u8]| fs::write(home.path("app/Dockerfile"), bytes).expect("written");
+    write(b"# caf\xe9\nFROM base\n");
+    good(&home.run(&["build", "-q", "app"]));
+    write(b"FROM base\nLABEL a=caf\xe9\n");
+    let said = home.run(&["build", "app"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(said.stderr.contains("app/Dockerfile:2:12: this is no UTF-8 text"), "{said:?}");
+}
+
+#[test]
+fn what_can_be_no_context_is_told_apart() {
+    let home = Home::new();
+    home.write("file", "");
+    let said = home.run(&["build", "file"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("the context file is no directory"), "{said:?}");
 }

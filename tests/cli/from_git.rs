@@ -171,7 +171,7 @@ fn a_user_of_the_remote_is_told_to_its_host_and_kept_nowhere() {
 fn the_files_are_those_of_the_commit_whose_dockerfile_is_built() {
     let Some((home, repo)) = repository() else { return };
     git(&repo, &["update-server-info"]);
-    let (pushed, of) = (std::sync::Once::new(), repo.clone());
+    let (pushed, of) = (std::sync::Once::new(), repo);
     let server = Liar::start(move |request| {
         // Somebody pushes when the commit is known and its files are not there yet.
         if request.path.contains("/objects/") {

@@ -71,7 +71,7 @@ pub(crate) fn once(
         let engine = Opener::new(settings, jobs, Arc::clone(&view) as _, cancel);
         let engine = engine.knowing(secrets, agents);
         let asked = whole(args, settings, &engine)?;
-        for warning in &asked.warnings {
+        for warning in args.habits.told().iter().chain(&asked.warnings) {
             view.event(Event::Warning { vertex: None, message: warning.clone() });
         }
         let mut built = engine.get()?.build_blocking(&asked.request, cancel)?;
@@ -183,7 +183,7 @@ pub(crate) fn request(
     let loaded = super::recipe::load(recipe, how, settings, engine)?;
     let (lock, lock_is_new) = locks.state();
     let mut plan = loaded.plan;
-    let forbidden = [&reuse.no_cache[..], &reuse.no_cache_filter[..]].concat();
+    let forbidden = forbidden(reuse);
     known_steps(&forbidden, &plan)?;
     if !recipe.docker.labels.is_empty() {
         plan.label(&recipe.docker.labels.iter().cloned().collect());
@@ -248,6 +248,14 @@ pub(crate) fn names(
         return Err(CliError::PushWhat);
     }
     Ok((tags, push))
+}
+
+/// The steps and stages that are not to be reused; all where one has no name. What
+/// scripts say for a flag, `--no-cache=true`, is no step.
+fn forbidden(reuse: &ReuseArgs) -> Vec<String> {
+    let said = reuse.no_cache.iter().filter(|step| *step != "false");
+    let said = said.map(|step| if step == "true" { String::new() } else { step.clone() });
+    said.chain(reuse.no_cache_filter.iter().cloned()).collect()
 }
 
 /// `--no-cache` alone stands for all, whatever else is named.

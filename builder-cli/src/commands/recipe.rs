@@ -85,6 +85,7 @@ pub(crate) fn lock_to_write(args: &RecipeArgs) -> Option<PathBuf> {
 
 /// What is pinned; nothing where there is no lock.
 pub(crate) fn locks(args: &RecipeArgs, mode: LockMode) -> Result<Locks, CliError> {
+    is_context(args, &find(args))?;
     let Some(path) = lock_path(args) else {
         return Ok(Locks::new(LockFile::default(), mode));
     };
@@ -97,6 +98,15 @@ pub(crate) fn locks(args: &RecipeArgs, mode: LockMode) -> Result<Locks, CliError
     }
 }
 
+/// Refuses what can hold neither a recipe nor a Dockerfile.
+fn is_context(args: &RecipeArgs, found: &Found) -> Result<(), CliError> {
+    let in_directory = matches!(found, Found::Recipe(_)) && args.file.is_none();
+    match in_directory && args.dir.exists() && !args.dir.is_dir() {
+        true => Err(CliError::NoContext { dir: args.dir.clone() }),
+        false => Ok(()),
+    }
+}
+
 /// Reads what `args` names.
 pub(crate) fn load(
     args: &RecipeArgs,
@@ -105,6 +115,7 @@ pub(crate) fn load(
     engine: &Opener<'_>,
 ) -> Result<Loaded, CliError> {
     let found = find(args);
+    is_context(args, &found)?;
     dockerfile::tell_of_both(args, &found);
     match found {
         Found::Dockerfile(path) => dockerfile::load(args, path.as_deref(), how, settings, engine),

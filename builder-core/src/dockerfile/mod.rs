@@ -28,6 +28,7 @@ mod props;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod text;
 mod units;
 
 use crate::frontend::{Class, Diagnostic, SourceFile};
@@ -37,6 +38,7 @@ pub use ignore::ignore_patterns;
 pub use lint::Warning;
 pub use lower::{Context, Lowered, LoweredStage, Options, git_reference, lower, predefined};
 pub use parse::{parse, parse_trigger};
+pub use text::{NotText, text};
 
 /// The escape character of a file that names none.
 pub const ESCAPE: char = '\\';

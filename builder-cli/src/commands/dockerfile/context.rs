@@ -1,11 +1,13 @@
 //! The build context and the Dockerfile's text, wherever they are: a directory,
 //! standard input (the Dockerfile itself, or an archive with it), a git
-//! repository.
+//! repository. The context of a repository is the commit that the Dockerfile was
+//! read of.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use builder_core::dockerfile::{Context, git_reference, ignore_patterns};
+use builder_core::dockerfile::{self, Context, git_reference, ignore_patterns};
+use builder_core::engine::Looked;
 use builder_core::plan::op::Source;
 
 use super::super::engine::Opener;
@@ -16,6 +18,8 @@ use crate::files;
 
 /// No Dockerfile is longer.
 const MAX_DOCKERFILE: u64 = 4 << 20;
+/// What a Dockerfile without a name is called.
+const DEFAULT_NAME: &str = NAMES[0];
 
 /// What was found.
 pub(super) struct Given {
@@ -45,7 +49,7 @@ pub(super) fn read(
     }
     let dir = files::absolute(&args.dir)?;
     let (name, text) = match path {
-        Some(_) if from_stdin => (PathBuf::from("Dockerfile"), stdin_text()?),
+        Some(_) if from_stdin => (PathBuf::from(DEFAULT_NAME), stdin_text()?),
         Some(path) => (path.to_owned(), dockerfile_text(path, args)?),
         None => return Err(CliError::NothingToBuild { dir: args.dir.clone() }),
     };
@@ -55,13 +59,14 @@ pub(super) fn read(
 }
 
 fn dockerfile_text(path: &Path, args: &RecipeArgs) -> Result<String, CliError> {
-    files::read_text(path).map_err(|error| match error {
+    let bytes = files::read(path, MAX_DOCKERFILE).map_err(|error| match error {
         CliError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             let context = args.dir.display().to_string();
             CliError::NoDockerfile { path: path.to_owned(), context }
         }
         other => other,
-    })
+    })?;
+    text_of(bytes, path)
 }
 
 /// The patterns of a directory: those beside the Dockerfile, else its own.
@@ -86,10 +91,9 @@ fn stdin_failed(source: std::io::Error) -> CliError {
     CliError::Stdin { source }
 }
 
-fn text_of(bytes: Vec<u8>) -> Result<String, CliError> {
-    String::from_utf8(bytes).map_err(|error| {
-        stdin_failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))
-    })
+fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, CliError> {
+    let path = path.to_owned();
+    dockerfile::text(bytes).map_err(|source| CliError::NotText { path, source })
 }
 
 fn stdin_text() -> Result<String, CliError> {
@@ -99,7 +103,7 @@ fn stdin_text() -> Result<String, CliError> {
     if bytes.len() as u64 > MAX_DOCKERFILE {
         return Err(stdin_failed(std::io::ErrorKind::FileTooLarge.into()));
     }
-    text_of(bytes)
+    text_of(bytes, Path::new(DEFAULT_NAME))
 }
 
 /// Standard input is an archive, or else a Dockerfile that has no context.
@@ -110,7 +114,7 @@ fn of_stdin(path: Option<&Path>, engine: &Opener<'_>) -> Result<Given, CliError>
     if !is_archive(&head) {
         let mut limited = stdin.take(MAX_DOCKERFILE);
         limited.read_to_end(&mut head).map_err(stdin_failed)?;
-        let (name, text) = (PathBuf::from("Dockerfile"), text_of(head)?);
+        let (name, text) = (PathBuf::from(DEFAULT_NAME), text_of(head, Path::new(DEFAULT_NAME))?);
         return Ok(Given { name, text, context: None, keeps: None });
     }
     let mut archive = tempfile::NamedTempFile::new().map_err(stdin_failed)?;
@@ -119,7 +123,7 @@ fn of_stdin(path: Option<&Path>, engine: &Opener<'_>) -> Result<Given, CliError>
     archive.seek(SeekFrom::Start(0)).map_err(stdin_failed)?;
     let keeps = archive.into_temp_path();
     let source = Source::Rootfs { path: keeps.to_path_buf() };
-    let (name, text) = found_in(source, path, "standard input", engine)?;
+    let (name, text, _) = found_in(source, path, "standard input", engine)?;
     let context = Some(Context::Archive(keeps.to_path_buf()));
     Ok(Given { name, text, context, keeps: Some(keeps) })
 }
@@ -148,10 +152,13 @@ fn of_git(
     };
     let git = git_reference(&url).and_then(Result::ok);
     let git = git.ok_or_else(|| CliError::BadContext { context: url.clone() })?;
-    let (name, text) = match from_stdin {
-        true => (PathBuf::from("Dockerfile"), stdin_text()?),
-        false => found_in(Source::Git(git.clone()), path, &url, engine)?,
-    };
+    if from_stdin {
+        let (name, text) = (PathBuf::from(DEFAULT_NAME), stdin_text()?);
+        return Ok(Given { name, text, context: Some(Context::Git(git)), keeps: None });
+    }
+    let (name, text, looked) = found_in(Source::Git(git.clone()), path, &url, engine)?;
+    // A push in between must not give one commit's Dockerfile the files of another.
+    let git = looked.git().cloned().unwrap_or(git);
     Ok(Given { name, text, context: Some(Context::Git(git)), keeps: None })
 }
 
@@ -161,7 +168,7 @@ fn found_in(
     path: Option<&Path>,
     context: &str,
     engine: &Opener<'_>,
-) -> Result<(PathBuf, String), CliError> {
+) -> Result<(PathBuf, String, Looked), CliError> {
     let looked = engine.look(source)?;
     let names: Vec<String> = match path {
         Some(path) => vec![path.to_string_lossy().into_owned()],
@@ -169,7 +176,8 @@ fn found_in(
     };
     for name in names {
         if let Some(bytes) = looked.read(&name, MAX_DOCKERFILE)? {
-            return Ok((PathBuf::from(name), text_of(bytes)?));
+            let text = text_of(bytes, Path::new(&name))?;
+            return Ok((PathBuf::from(name), text, looked));
         }
     }
     let path = path.unwrap_or(Path::new(NAMES[0]));
