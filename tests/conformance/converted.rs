@@ -15,19 +15,20 @@ use crate::phoenix::Phoenix;
 use crate::site::Site;
 
 /// Options that say what is built, and so become part of the recipe.
-const CONVERTED: [&str; 8] = [
+const CONVERTED: [&str; 9] = [
     "-f",
     "--add-host",
     "--build-arg",
     "--build-context",
     "--label",
+    "--platform",
     "--shm-size",
     "--target",
     "--ulimit",
 ];
 
 /// Options that are given to both.
-const BOTH: [&str; 2] = ["--platform", "--allow"];
+const BOTH: [&str; 1] = ["--allow"];
 
 /// The argument that says when an image was made, of whatever it is built.
 const EPOCH: &str = "SOURCE_DATE_EPOCH=";
