@@ -2,22 +2,13 @@
 
 use super::FileOpError;
 use crate::layer::LayerPath;
-use crate::pattern::{Pattern, is_glob};
+use crate::pattern::{self, Pattern, is_glob};
 use crate::view::{Tree, TreeError, lookup};
 
 /// Joins `text` to `cwd` (where it is relative) and cleans it as Docker does:
 /// by its letters, `..` of the root being the root.
 pub(super) fn absolute(cwd: &str, text: &str) -> Vec<u8> {
-    let whole = if text.starts_with('/') { text.to_owned() } else { format!("{cwd}/{text}") };
-    let mut clean: Vec<&[u8]> = Vec::new();
-    for part in whole.as_bytes().split(|b| *b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => drop(clean.pop()),
-            _ => clean.push(part),
-        }
-    }
-    clean.join(&b'/')
+    pattern::absolute(cwd, text).trim_start_matches('/').as_bytes().to_vec()
 }
 
 /// As [`absolute`] below the root of what is copied from, which it may not leave.
