@@ -29,6 +29,7 @@ pub use open::{Layer, is_whole};
 pub use path::{LayerPath, MAX_PATH, PathError};
 pub use recompress::recompress;
 use serde::{Deserialize, Serialize};
+pub(crate) use untar::{MAX_EXTENDED, MAX_EXTENSION};
 pub use writer::LayerWriter;
 
 use crate::digest::{BlobDigest, DiffId};

@@ -18,9 +18,9 @@ use super::{Change, Entry, Extent, Kind, LayerError, LayerPath, Meta, Mtime, Pat
 use crate::digest::ContentDigest;
 
 /// The most bytes that headers of one entry may take.
-const MAX_EXTENSION: u64 = 8 << 20;
+pub(crate) const MAX_EXTENSION: u64 = 8 << 20;
 /// Most bytes of all of them; a base of 100,000 files has some 20 MiB.
-const MAX_EXTENDED: u64 = 512 << 20;
+pub(crate) const MAX_EXTENDED: u64 = 512 << 20;
 /// aufs kept its own files under names with this prefix: they are no content.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 

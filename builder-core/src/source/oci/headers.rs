@@ -13,10 +13,7 @@
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// The most bytes that headers of one member may take.
-const MAX_HEADERS: u64 = 8 << 20;
-/// The most bytes of all of them: names stay in memory.
-const MAX_TOGETHER: u64 = 512 << 20;
+use crate::layer::{MAX_EXTENDED, MAX_EXTENSION};
 
 /// How much of headers may still be read.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(super) struct Headers {
 
 impl Headers {
     pub(super) fn new() -> Self {
-        Self { now: Cell::new(None), together: Cell::new(MAX_TOGETHER) }
+        Self { now: Cell::new(None), together: Cell::new(MAX_EXTENDED) }
     }
 
     /// The archive's bytes, which are to be read through this only.
@@ -38,7 +35,7 @@ impl Headers {
 
     /// The next member.
     pub(super) fn next<T>(&self, members: &mut impl Iterator<Item = T>) -> Option<T> {
-        let allowed = MAX_HEADERS.min(self.together.get());
+        let allowed = MAX_EXTENSION.min(self.together.get());
         self.now.set(Some(allowed));
         let member = members.next();
         let left = self.now.take().unwrap_or_default();
@@ -128,13 +125,13 @@ pub(super) mod tests {
             let (went, found) = read(start.chain(io::repeat(b'x').take(1 << 30)));
             let [Err(error)] = &found[..] else { panic!("{found:?}") };
             assert!(error.contains("too long"), "{kind:?}: {error}");
-            assert!(went <= MAX_HEADERS, "{kind:?}: {went}");
+            assert!(went <= MAX_EXTENSION, "{kind:?}: {went}");
         }
     }
 
     #[test]
     fn all_names_together_are_bounded_too() {
-        let size = MAX_HEADERS / 2;
+        let size = MAX_EXTENSION / 2;
         let one = || {
             let start = io::Cursor::new(header(EntryType::GNULongName, size));
             let name = start.chain(io::repeat(b'x').take(size));
@@ -145,7 +142,7 @@ pub(super) mod tests {
             archive = Box::new(archive.chain(one()));
         }
         let (went, found) = read(archive);
-        assert!(went <= MAX_TOGETHER && found.len() < 200, "{went}");
+        assert!(went <= MAX_EXTENDED && found.len() < 200, "{went}");
         assert!(found.last().is_some_and(Result::is_err));
     }
 
@@ -153,7 +150,7 @@ pub(super) mod tests {
     fn long_names_and_members_longer_than_any_header_are_read() {
         let mut builder = tar::Builder::new(Vec::new());
         let long = "dir/".repeat(100) + "file";
-        let size = 3 * MAX_HEADERS;
+        let size = 3 * MAX_EXTENSION;
         let mut about = tar::Header::new_gnu();
         about.set_size(size);
         for name in ["a", &long] {
